@@ -1,0 +1,301 @@
+"""A message's arguments, which are fetched when, and only when, they are unpacked.
+
+Celery's worker decodes every message in its consumer and again in its pool, and
+an exception in a decoder loses the message. So decoding fetches nothing and
+fails for nothing: it returns containers that resolve at ``fun(*args, **kwargs)``
+in ``celery.app.trace``, inside the task's own ``try``. There a row that is gone
+is a failure like any other, with state, errbacks, ``on_failure`` and log.
+
+The containers hold the message's bytes until then. They pickle as those bytes
+(the prefork pool pickles them), and show themselves to ``repr`` and to JSON
+(``celery inspect``, ``result_extended``) with references as ``<shop.Order 5>``,
+without a query.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeAlias
+
+from celery.exceptions import SoftTimeLimitExceeded
+
+from .exceptions import CerealError, InvalidMessage
+from .hydration import fetch_all
+from .references import Reference, from_wire
+
+#: The keyword under which ``self`` travels.
+THIS: Final = "this"
+
+#: What a message carries beside its arguments when it is part of no canvas.
+NO_EMBED: Final[Mapping[str, Any]] = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))
+
+Arguments: TypeAlias = tuple[Sequence[Any], dict[str, Any]]
+
+# Raised in the middle of decoding, but not because of what is decoded.
+_INTERRUPTS: Final = (MemoryError, SoftTimeLimitExceeded)
+
+
+class Decoder(Protocol):
+    """What a format does with the bytes of a message. Must pickle by name."""
+
+    def decode(self, blob: Any, rows: Sequence[Any], mark: str) -> Any:
+        """Return the value in ``blob``, with ``rows[i]`` in the place of reference ``i``."""
+
+    def peek(self, blob: Any, rows: Sequence[Any], mark: str) -> Any:
+        """Do the same for display only: without importing anything of the user's."""
+
+
+class Call:
+    """The arguments of one message, which its two containers share.
+
+    ``wire`` are the message's references in wire form. The first ``fetch`` of
+    them belong to the arguments, any others to the embedded signatures, which
+    are only forwarded. ``this`` is the place of ``self`` among them, if any.
+    """
+
+    __slots__ = (
+        "_error",
+        "_outline",
+        "_values",
+        "blob",
+        "decoder",
+        "fetch",
+        "mark",
+        "this",
+        "wire",
+    )
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        blob: Any,
+        wire: list[Any],
+        mark: str,
+        fetch: int,
+        this: int | None,
+        error: Exception | None = None,
+    ) -> None:
+        self.decoder = decoder
+        self.blob = blob
+        self.wire = wire
+        self.mark = mark
+        self.fetch = fetch
+        self.this = this
+        self._error = error
+        self._values: Arguments | None = None
+        self._outline: Arguments | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (
+            Call,
+            (self.decoder, self.blob, self.wire, self.mark, self.fetch, self.this, self._error),
+        )
+
+    def break_off(self, error: CerealError) -> None:
+        """Make the call fail with ``error`` in the worker, before its task begins."""
+        self._error = error
+
+    def references(self) -> list[Reference]:
+        """Return the references of the arguments."""
+        return list(map(from_wire, self.wire[: self.fetch]))
+
+    def outline(self) -> Arguments:
+        """Return args and kwargs with their references in place. Runs no query."""
+        if self._outline is None:
+            if isinstance(self._error, CerealError):
+                raise self._error
+            self._outline = self._decode(self.references())
+        return self._outline
+
+    def values(self) -> Arguments:
+        """Return args and kwargs with fresh instances, fetched once.
+
+        Raises the model's ``DoesNotExist`` for a row that is gone, and again
+        whenever it is called. Only while that very error is being handled, as
+        in ``on_failure`` and error reporters, do the references stand in for
+        the instances, so that looking at the arguments is no second failure.
+        """
+        if self._values is None:
+            if self._error is not None:
+                if sys.exc_info()[1] is self._error:
+                    return self.outline()
+                raise self._error
+            if self.fetch == 0:
+                self._values = self.outline()
+            else:
+                try:
+                    self._values = self._decode(fetch_all(self.references()))
+                except Exception as error:
+                    self._error = error
+                    raise
+        return self._values
+
+    def known(self) -> Arguments:
+        """Return the values if they were fetched already, else the outline."""
+        return self._values if self._values is not None else self.outline()
+
+    def shown(self) -> tuple[list[Any], dict[str, Any]]:
+        """Return args and kwargs for display, with references as their ``repr``."""
+        try:
+            if isinstance(self._error, CerealError):
+                raise self._error
+            args, kwargs = self.decoder.peek(self.blob, self.references(), self.mark)
+            if self.this is not None:
+                kwargs = {THIS: self.references()[self.this], **kwargs}
+            return _display(list(args)), _display(dict(kwargs))
+        except Exception:  # a display must not fail
+            return ["<unreadable message>"], {}
+
+    def _decode(self, rows: Sequence[Any]) -> Arguments:
+        try:
+            args, kwargs = self.decoder.decode(self.blob, rows, self.mark)
+            kwargs = dict(kwargs)
+        except _INTERRUPTS:
+            raise
+        except Exception as error:
+            raise unreadable("arguments", error) from error
+        if self.this is not None:
+            kwargs[THIS] = rows[self.this]
+        return args, kwargs
+
+
+class LazyArgs(Sequence[Any]):
+    """The positional arguments of a call: a sequence that fetches when it is read."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.call.values()[0])
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.call.values()[0][index]
+
+    def __len__(self) -> int:
+        return len(self.call.known()[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LazyArgs, (self.call,)
+
+    def plainly(self, *, references: bool) -> list[Any]:
+        """Return a list that holds references, or else their text. Runs no query."""
+        return list(self.call.outline()[0]) if references else self.call.shown()[0]
+
+    def __json__(self) -> list[Any]:
+        return self.plainly(references=False)
+
+    def __repr__(self) -> str:
+        return repr(tuple(self.call.shown()[0]))
+
+
+class LazyKwargs(Mapping[str, Any]):
+    """The keyword arguments of a call: a mapping that fetches when a value is read."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    def __getitem__(self, key: str) -> Any:
+        return self.call.values()[1][key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.call.known()[1])
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.call.known()[1]
+
+    def __len__(self) -> int:
+        return len(self.call.known()[1])
+
+    def copy(self) -> dict[str, Any]:
+        """Return the fetched arguments as a dict."""
+        return dict(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LazyKwargs, (self.call,)
+
+    def plainly(self, *, references: bool) -> dict[str, Any]:
+        """Return a dict that holds references, or else their text. Runs no query."""
+        return dict(self.call.outline()[1]) if references else self.call.shown()[1]
+
+    def __json__(self) -> dict[str, Any]:
+        return self.plainly(references=False)
+
+    def __repr__(self) -> str:
+        return repr(self.call.shown()[1])
+
+
+class LazyEmbed(Mapping[str, Any]):
+    """The signatures that a message embeds (link, chain, chord), unread until needed.
+
+    The consumer has no use for them, and their references stay references: they
+    are only forwarded. Celery reads them outside of the task's ``try``, so one
+    that cannot be read makes the call fail there, where it leaves a state.
+    """
+
+    __slots__ = ("_value", "blob", "call")
+
+    def __init__(self, call: Call, blob: Any) -> None:
+        self.call = call
+        self.blob = blob
+        self._value: Mapping[str, Any] | None = None
+
+    def _read(self) -> Mapping[str, Any]:
+        if self._value is None:
+            try:
+                rows = list(map(from_wire, self.call.wire))
+                self._value = dict(self.call.decoder.decode(self.blob, rows, self.call.mark))
+            except _INTERRUPTS:
+                raise
+            except Exception as error:
+                self.call.break_off(unreadable("embedded signatures", error))
+                self._value = NO_EMBED
+        return self._value
+
+    def __getitem__(self, key: str) -> Any:
+        return self._read()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LazyEmbed, (self.call, self.blob)
+
+    def plainly(self, *, references: bool) -> dict[str, Any]:
+        """Return a dict that holds references, or else their text. Runs no query."""
+        embed = dict(self._read())
+        return embed if references else _display(embed)
+
+    def __json__(self) -> dict[str, Any]:
+        return self.plainly(references=False)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+def unreadable(what: str, error: Exception) -> InvalidMessage:
+    """Return the error for a part of a message that its format cannot decode."""
+    if isinstance(error, InvalidMessage):
+        return error
+    return InvalidMessage(
+        f"The {what} of a message cannot be read: {type(error).__name__}: {error}. Either the "
+        "message was damaged on its way, or this process lacks a class that it holds."
+    )
+
+
+def _display(value: Any) -> Any:
+    """Return ``value`` as JSON can show it: what JSON does not know as its ``repr``."""
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_display(item) for item in value]
+    if isinstance(value, dict):
+        return {str(_display(key)): _display(item) for key, item in value.items()}
+    return repr(value)

@@ -1,0 +1,60 @@
+"""The errors of the library.
+
+Every message says what happened, to which object, and what to do about it.
+What the error is about is also at hand as attributes, for code. Messages name
+models, keys, databases and types, never field values: errors end up in logs.
+
+A row that is gone raises its model's own ``DoesNotExist``, as Django does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class CerealError(Exception):
+    """Root of the library's errors; ``about`` is the thing that it concerns."""
+
+    def __init__(self, message: str = "", about: Any = None) -> None:
+        super().__init__(message)
+        self.about = about
+
+
+class UnsavedInstance(CerealError, ValueError):
+    """A model instance without a row was passed to a task; ``about`` is its label."""
+
+
+class UnsupportedKey(CerealError, TypeError):
+    """A primary key has a type that references cannot carry; ``about`` is the key's type."""
+
+
+class UnsupportedValue(CerealError, TypeError):
+    """A serializer cannot carry a value; ``about`` is the value's type, if known."""
+
+
+class UnknownModel(CerealError, LookupError):
+    """A reference names a model that this process does not have; ``about`` is its label."""
+
+
+class UnknownDatabase(CerealError, LookupError):
+    """A reference names a database that is not in ``DATABASES``; ``about`` is the alias."""
+
+
+class InvalidMessage(CerealError, ValueError):
+    """A message body is truncated, changed or no cereal message at all."""
+
+
+class SignatureMismatch(InvalidMessage):
+    """The signature of a ``cereal-pickle`` body does not match: nothing of it was unpickled."""
+
+
+class UnknownVersion(InvalidMessage):
+    """A message was written by a newer format; ``about`` is the version that it names."""
+
+
+class SerializerNotAccepted(CerealError):
+    """``accept_content`` lacks the serializer of a message; ``about`` is its name."""
+
+
+class InvalidModelTask(CerealError, TypeError):
+    """``@model_task`` stands on something that cannot be sent; ``about`` is its name."""

@@ -1,0 +1,85 @@
+"""Hydration: references in, fresh instances out, one query per model and database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import connections, models
+from django.utils.connection import ConnectionDoesNotExist
+
+from .exceptions import UnknownDatabase
+from .references import ModelReference, Reference
+
+
+def fetch(reference: ModelReference) -> Any:
+    """Return the instance that a reference names, fresh from its database.
+
+    Raises the model's ``DoesNotExist`` if the row is gone, ``UnknownModel`` or
+    ``UnknownDatabase`` if this process does not know one of them.
+    """
+    return fetch_all([reference])[0]
+
+
+def fetch_all(references: Sequence[Reference]) -> list[Any]:
+    """Return what the references name, in their order.
+
+    Each pair of model and database costs one query, through the model's base
+    manager as in Django's ``refresh_from_db``; one row gives one object however
+    often it is named. (A database that limits the parameters of a query gets
+    several, as with Django's ``in_bulk``.) Raises what ``fetch`` raises.
+    """
+    wanted: dict[tuple[str, str], dict[Any, None]] = {}
+    for reference in references:
+        keys = wanted.setdefault((reference.label, reference.using), {})
+        keys.update(dict.fromkeys(reference.keys))
+    models_by_label = {reference.label: reference.model for reference in references}
+    rows = {
+        (label, using): _query(models_by_label[label], using, list(keys))
+        for (label, using), keys in wanted.items()
+    }
+    missing = [
+        reference
+        for reference in references
+        if isinstance(reference, ModelReference)
+        and reference.pk not in rows[reference.label, reference.using]
+    ]
+    if missing:
+        raise missing_rows(missing)
+    return [reference.pick(rows[reference.label, reference.using]) for reference in references]
+
+
+def missing_rows(references: Sequence[ModelReference]) -> models.ObjectDoesNotExist:
+    """Return the ``DoesNotExist`` of the first reference's model, naming all of the rows.
+
+    Its attribute ``references`` holds them for code in the same process.
+    """
+    distinct = list(dict.fromkeys(references))
+    named = [f"{ref.label} {ref.pk} in database {ref.using!r}" for ref in distinct[:5]]
+    if len(distinct) > len(named):
+        named.append(f"{len(distinct) - len(named)} more")
+    does = "does" if len(distinct) == 1 else "do"
+    error: models.ObjectDoesNotExist = distinct[0].model.DoesNotExist(
+        f"{', '.join(named)} {does} not exist: deleted after the task was sent, or not "
+        "committed yet when the task ran."
+    )
+    error.references = distinct  # type: ignore[attr-defined]
+    return error
+
+
+def _query(model: type[models.Model], using: str, keys: list[Any]) -> dict[Any, models.Model]:
+    try:
+        connections[using]
+    except ConnectionDoesNotExist:
+        raise UnknownDatabase(
+            f"A message refers to a row of {model._meta.label} in the database {using!r}, which "
+            f"is not in DATABASES here ({', '.join(map(repr, connections))}). Give every "
+            "process that sends or runs tasks the same aliases.",
+            using,
+        ) from None
+    queryset = model._base_manager.using(using)
+    if len(keys) != 1:
+        return queryset.in_bulk(keys)
+    found: Iterable[models.Model] = queryset.filter(pk=keys[0]).order_by()[:1]
+    # The one row that matched has this key, even if its database spells it otherwise.
+    return {keys[0]: row for row in found}

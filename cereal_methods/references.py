@@ -1,0 +1,313 @@
+"""References: what travels in the place of model instances and querysets.
+
+A reference names a row by model label, primary key and database alias. It is
+small, frozen and knows nothing of Celery; its ``repr`` runs no query and shows
+no field value, so that logs and message headers stay quick and discreet.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, cast
+
+from django.apps import apps
+from django.db import models, router
+from django.db.models.query import ModelIterable
+
+from .exceptions import InvalidMessage, UnknownModel, UnsavedInstance, UnsupportedKey
+
+#: The most keys that a queryset argument may carry.
+MAX_QUERYSET_ROWS: Final = 10_000
+
+#: The one key of a reference's plain form: a dict that every serializer carries.
+PLAIN_KEY: Final = "cereal_methods.reference"
+
+# Integers and strings travel as they are, these types as {tag: text}.
+_TAGGED: Final[Mapping[type, tuple[str, Callable[[Any], str], Callable[[str], Any]]]] = {
+    uuid.UUID: ("uuid", str, uuid.UUID),
+    datetime.datetime: (
+        "datetime",
+        datetime.datetime.isoformat,
+        datetime.datetime.fromisoformat,
+    ),
+    datetime.date: ("date", datetime.date.isoformat, datetime.date.fromisoformat),
+    datetime.time: ("time", datetime.time.isoformat, datetime.time.fromisoformat),
+    decimal.Decimal: ("decimal", str, decimal.Decimal),
+}
+_TAGS: Final = {tag: parse for tag, _, parse in _TAGGED.values()}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ModelReference:
+    """One row: ``<shop.Order 5>``.
+
+    ``label`` is the model's label as Django writes it (``shop.Order``), ``pk``
+    the primary key as the model's field has it in Python (an ``int``, ``str``,
+    ``UUID``, ``date``, ``datetime``, ``time`` or ``Decimal``; a tuple of those
+    for a composite key), ``using`` the alias of the database.
+    """
+
+    label: str
+    pk: Any
+    using: str
+
+    @classmethod
+    def of(cls, instance: models.Model) -> ModelReference:
+        """Return the reference of a saved instance.
+
+        The database is the one that writes to the instance go to, so that a row
+        read from a replica is fetched from its primary.
+
+        Raises ``UnsavedInstance`` if the instance has no row, ``UnsupportedKey``
+        if its primary key has a type that references cannot carry.
+        """
+        # __class__ and not type(): request.user is a lazy proxy of the instance.
+        model = instance.__class__
+        pk = instance.pk
+        if instance._state.adding or pk is None or (type(pk) is tuple and None in pk):
+            label = model._meta.label
+            raise UnsavedInstance(
+                f"This {label} has no row in the database: it was never saved, or it was "
+                "deleted. Only saved instances can be passed to a task; save it first.",
+                label,
+            )
+        return cls(
+            model._meta.label,
+            _clean(model._meta.pk, pk),
+            router.db_for_write(model, instance=instance),
+        )
+
+    @property
+    def model(self) -> type[models.Model]:
+        """The model class. Raises ``UnknownModel`` if this process has no such model."""
+        return _model(self.label)
+
+    @property
+    def keys(self) -> tuple[Any, ...]:
+        """The primary keys that are to be fetched."""
+        return (self.pk,)
+
+    def pick(self, rows: Mapping[Any, models.Model]) -> models.Model:
+        """Return what takes the reference's place; ``KeyError`` if its row is not there."""
+        return rows[self.pk]
+
+    def as_wire(self) -> list[Any]:
+        """Return the reference as lists, dicts, strings and integers."""
+        return [self.label, _to_wire(self.pk), self.using]
+
+    def as_plain(self) -> dict[str, list[Any]]:
+        """Return the form in which ``self`` travels under any serializer."""
+        return {PLAIN_KEY: self.as_wire()}
+
+    def __repr__(self) -> str:
+        return f"<{self.label} {self.pk}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class QuerySetReference:
+    """The rows of a queryset, in its order: ``<shop.Order 3 rows>``.
+
+    It arrives as a list of fresh instances, without the rows deleted since.
+    """
+
+    label: str
+    pks: tuple[Any, ...]
+    using: str
+
+    @classmethod
+    def of(cls, queryset: models.QuerySet[Any]) -> QuerySetReference:
+        """Return the reference of a queryset's rows, which takes one query for their keys.
+
+        Raises ``UnsupportedKey`` for ``values()`` and ``values_list()`` querysets
+        (pass ``list(queryset)``) and ``ValueError`` above ``MAX_QUERYSET_ROWS``.
+        """
+        model = queryset.model
+        label = model._meta.label
+        if not issubclass(cast(Any, queryset)._iterable_class, ModelIterable):
+            raise UnsupportedKey(
+                f"A values() or values_list() queryset of {label} holds no model instances. "
+                "Pass list(queryset) to send its values as they are now.",
+                label,
+            )
+        pk = model._meta.pk
+        # One row too many tells that there are too many, without counting.
+        if cast(Any, queryset)._result_cache is None:
+            found: Iterable[Any] = queryset.values_list("pk", flat=True)[: MAX_QUERYSET_ROWS + 1]
+        else:
+            found = [row.pk for row in queryset]
+        pks = tuple(_clean(pk, key) for key in found)
+        if len(pks) > MAX_QUERYSET_ROWS:
+            raise ValueError(
+                f"A queryset of more than {MAX_QUERYSET_ROWS:,} rows of {label} is too large "
+                "for one message. Send the task once for each row with bulk_delay, or in "
+                "slices of the queryset."
+            )
+        return cls(label, pks, _alias_for_writes(queryset, pks))
+
+    @property
+    def model(self) -> type[models.Model]:
+        """The model class. Raises ``UnknownModel`` if this process has no such model."""
+        return _model(self.label)
+
+    @property
+    def keys(self) -> tuple[Any, ...]:
+        """The primary keys that are to be fetched."""
+        return self.pks
+
+    def pick(self, rows: Mapping[Any, models.Model]) -> list[models.Model]:
+        """Return what takes the reference's place: the rows that are still there."""
+        return [rows[pk] for pk in self.pks if pk in rows]
+
+    def as_wire(self) -> list[Any]:
+        """Return the reference as lists, dicts, strings and integers."""
+        return [self.label, [_to_wire(pk) for pk in self.pks], self.using, "rows"]
+
+    def __repr__(self) -> str:
+        return f"<{self.label} {len(self.pks)} rows>"
+
+
+Reference: TypeAlias = ModelReference | QuerySetReference
+
+
+def reference_of(value: Any) -> Reference | None:
+    """Return the reference that travels in the place of ``value``, or None if it is itself."""
+    if isinstance(value, models.Model):
+        return ModelReference.of(value)
+    if isinstance(value, (ModelReference, QuerySetReference)):
+        return value
+    if isinstance(value, models.QuerySet):
+        return QuerySetReference.of(value)
+    return None
+
+
+def from_wire(wire: Any) -> Reference:
+    """Return the reference that ``as_wire`` wrote. Raises ``InvalidMessage`` if it is none."""
+    match wire:
+        case [str(label), key, str(using)]:
+            return ModelReference(label, _from_wire(key), using)
+        case [str(label), [*keys], str(using), "rows"]:
+            return QuerySetReference(label, tuple(map(_from_wire, keys)), using)
+    raise InvalidMessage("The message holds a reference that is not of a known form.")
+
+
+def from_plain(value: Any) -> ModelReference | None:
+    """Return the reference that ``as_plain`` wrote, or None if ``value`` is something else."""
+    if type(value) is dict and len(value) == 1 and PLAIN_KEY in value:
+        reference = from_wire(value[PLAIN_KEY])
+        if type(reference) is ModelReference:
+            return reference
+    return None
+
+
+def to_references(value: Any) -> Any:
+    """Return ``value`` with a reference in the place of every instance and queryset.
+
+    Lists, tuples, dicts and sets are searched at any depth; what holds no
+    instance is returned as it is and not copied.
+    """
+    return replace(value, reference_of)
+
+
+def replace(value: Any, find: Callable[[Any], Any]) -> Any:
+    """Return ``value`` with every leaf for which ``find`` returns something else than None."""
+    kind = type(value)
+    if kind in _LEAVES:
+        return value
+    if kind is list or kind is tuple or kind is set or kind is frozenset:
+        items = [item if type(item) in _LEAVES else replace(item, find) for item in value]
+        same = all(map(_is, items, value))
+        return value if same else kind(items)
+    if isinstance(value, dict):
+        pairs = {key: replace(item, find) for key, item in value.items()}
+        same = all(map(_is, pairs.values(), value.values()))
+        if same:
+            return value
+        if kind is dict:
+            return pairs
+        copy = value.copy()
+        copy.update(pairs)
+        return copy
+    found = find(value)
+    return value if found is None else found
+
+
+_LEAVES: Final = frozenset({int, str, float, bool, bytes, type(None)})
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other
+
+
+def _model(label: str) -> type[models.Model]:
+    try:
+        return apps.get_model(label)
+    except (LookupError, ValueError):
+        raise UnknownModel(
+            f"This process has no model {label!r}, which a message refers to. Add its app to "
+            "INSTALLED_APPS here, or deploy the code that has the model before sending.",
+            label,
+        ) from None
+
+
+def _clean(field: Any, value: Any) -> Any:
+    """Return a primary key in the type of its field, whatever it was assigned as."""
+    if isinstance(field, models.CompositePrimaryKey):
+        return tuple(_clean(part, item) for part, item in zip(field.fields, value, strict=True))
+    value = field.to_python(value)
+    kind = type(value)
+    if kind is int or kind is str or kind in _TAGGED:
+        return value
+    for value in (value, field.get_prep_value(value)):
+        if isinstance(value, str):  # SafeString, a TextChoices member
+            return str.__str__(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return int(value)
+        if type(value) in _TAGGED:  # what a field with a type of its own stores
+            return value
+    raise UnsupportedKey(
+        f"The primary key of {field.model._meta.label} is a {kind.__qualname__}, which "
+        "references cannot carry. Integers, strings, UUIDs, dates, times, decimals and "
+        "composites of them can be.",
+        kind,
+    )
+
+
+def _to_wire(key: Any) -> Any:
+    kind = type(key)
+    if kind is int or kind is str:
+        return key
+    if kind is tuple:
+        return [_to_wire(part) for part in key]
+    tag, write, _ = _TAGGED[kind]
+    return {tag: write(key)}
+
+
+def _from_wire(key: Any) -> Any:
+    kind = type(key)
+    if kind is int or kind is str:
+        return key
+    if kind is list:
+        return tuple(map(_from_wire, key))
+    try:
+        ((tag, text),) = key.items()
+        return _TAGS[tag](text)
+    except (AttributeError, KeyError, TypeError, ValueError, decimal.InvalidOperation):
+        raise InvalidMessage("The message holds a primary key that cannot be read.") from None
+
+
+def _alias_for_writes(queryset: models.QuerySet[Any], pks: tuple[Any, ...]) -> str:
+    # Routers may decide by the database that an instance was read from, so one of
+    # the queryset's instances is shown to them; with its key alone it costs no query.
+    model = queryset.model
+    if not pks:
+        return router.db_for_write(model)
+    pk = model._meta.pk
+    if isinstance(pk, models.CompositePrimaryKey):
+        instance = model.from_db(queryset.db, [part.attname for part in pk.fields], pks[0])
+    else:
+        instance = model.from_db(queryset.db, [pk.attname], [pks[0]])
+    return router.db_for_write(model, instance=instance)

@@ -1,0 +1,76 @@
+"""``cereal-msgpack``: what kombu's ``msgpack`` carries, and references as extension types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from kombu.exceptions import SerializerNotInstalled
+
+from ..arguments import LazyArgs, LazyEmbed, LazyKwargs
+from ..exceptions import CerealError, InvalidMessage, UnsupportedValue
+from ..references import reference_of
+from .body import BodyFormat, Table
+
+try:
+    import msgpack
+except ImportError as error:
+    raise SerializerNotInstalled(
+        "cereal-msgpack needs msgpack: pip install 'django-cereal-methods[msgpack]'"
+    ) from error
+
+#: The extension type of a reference; its data is the reference's place.
+_REFERENCE: Final = 0x43
+
+
+class MsgpackFormat(BodyFormat):
+    """The format of ``cereal-msgpack``."""
+
+    name = "cereal-msgpack"
+
+    def encode(self, value: Any, table: Table) -> bytes:
+        """Return the MessagePack of ``value``, its references entered in ``table``."""
+
+        def default(obj: Any) -> Any:
+            reference = reference_of(obj)
+            if reference is not None:
+                return msgpack.ExtType(_REFERENCE, str(table.add(reference)).encode())
+            if isinstance(obj, (LazyArgs, LazyKwargs, LazyEmbed)):
+                return obj.plainly(references=table.is_call)
+            raise UnsupportedValue(
+                f"cereal-msgpack cannot carry a value of type {type(obj).__qualname__}. Convert "
+                "it, or send the task with serializer='cereal-pickle'.",
+                type(obj),
+            )
+
+        try:
+            packed: bytes = msgpack.packb(value, default=default, use_bin_type=True)
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, CerealError):
+                raise
+            raise UnsupportedValue(
+                f"cereal-msgpack cannot carry this value: {error}. Convert it, or send the task "
+                "with serializer='cereal-pickle'."
+            ) from error
+        return packed
+
+    def decode(self, blob: bytes, rows: Sequence[Any], mark: str) -> Any:
+        """Return the packed value, with ``rows[i]`` in the place of reference ``i``."""
+
+        def ext_hook(code: int, data: bytes) -> Any:
+            if code != _REFERENCE:
+                raise InvalidMessage(f"The message holds an unknown extension type {code}.")
+            return rows[int(data)]
+
+        return msgpack.unpackb(blob, ext_hook=ext_hook, raw=False, strict_map_key=False)
+
+    def seal(self, header: str, blobs: Sequence[bytes]) -> bytes:
+        """Return the body."""
+        return b"".join((header.encode(), b"\n", *blobs))
+
+    def open(self, data: Any) -> bytes:
+        """Return the body as one piece."""
+        return data.encode("latin-1", "replace") if isinstance(data, str) else bytes(data)
+
+
+FORMAT: Final = MsgpackFormat()

@@ -1,0 +1,43 @@
+"""Django settings of the tests; the environment says which servers they use.
+
+``worker`` tests start real workers, which are other processes: they find their
+database, broker and result backend in the environment too.
+"""
+
+from __future__ import annotations
+
+import os
+
+import environ
+
+env = environ.Env()
+
+SECRET_KEY = "the key of the tests"  # noqa: S105
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = ["cereal_methods", "tests.shop"]
+
+DATABASES = {
+    "default": env.db_url("TEST_DATABASE_URL", default="sqlite://:memory:"),
+    "archive": env.db_url("TEST_ARCHIVE_URL", default="sqlite://:memory:"),
+}
+DATABASE_ROUTERS = ["tests.shop.routers.ReplicaRouter"]
+
+CELERY_BROKER_URL = env("TEST_BROKER_URL", default="memory://")
+CELERY_RESULT_BACKEND = env("TEST_RESULT_BACKEND", default="cache+memory://")
+CELERY_TASK_SERIALIZER = env("TEST_TASK_SERIALIZER", default="json")
+CELERY_RESULT_SERIALIZER = env("TEST_RESULT_SERIALIZER", default="cereal-pickle")
+CELERY_ACCEPT_CONTENT = [
+    "json",
+    "cereal-pickle",
+    "cereal-json",
+    "cereal-yaml",
+    "cereal-msgpack",
+    "django_cereal_pickle",
+]
+CELERY_RESULT_EXTENDED = env.bool("TEST_RESULT_EXTENDED", default=False)
+CELERY_TASK_DEFAULT_QUEUE = env("TEST_QUEUE", default="celery")
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")

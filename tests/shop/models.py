@@ -1,0 +1,127 @@
+"""Models of a small shop, with every kind of primary key."""
+
+from __future__ import annotations
+
+import decimal
+import uuid
+from typing import Any
+
+from django.db import models
+
+from cereal_methods import model_task
+
+
+class Customer(models.Model):
+    name = models.CharField(max_length=50)
+
+    def __str__(self) -> str:
+        raise AssertionError("a model's __str__ may query, and shows personal data")
+
+
+class Stamped(models.Model):
+    """An abstract base with a method task."""
+
+    note = models.CharField(max_length=200, default="")
+
+    class Meta:
+        abstract = True
+
+    @model_task
+    def stamp(self, text: str) -> str:
+        """Write a note on the row."""
+        self.note = text
+        self.save()
+        return text
+
+
+class Order(Stamped):
+    """An order with ten ordinary fields."""
+
+    customer = models.ForeignKey(Customer, models.CASCADE, null=True)
+    number = models.CharField(max_length=20, default="2026-0001")
+    status = models.CharField(max_length=20, default="new")
+    carrier = models.CharField(max_length=20, default="")
+    street = models.CharField(max_length=80, default="1 Long Street")
+    city = models.CharField(max_length=80, default="Springfield")
+    total = models.DecimalField(max_digits=9, decimal_places=2, default=decimal.Decimal("9.99"))
+    placed_at = models.DateTimeField(auto_now_add=True)
+    tries = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        raise AssertionError("a model's __str__ may query, and shows personal data")
+
+    @model_task
+    def ship(self, carrier: str, *, express: bool = False) -> str:
+        """Ship the order."""
+        self.carrier = f"{carrier} express" if express else carrier
+        self.status = "shipped"
+        self.save()
+        return self.status
+
+    @model_task(serializer="json")
+    def ship_as_json(self, carrier: str) -> str:
+        """Ship the order, with a message in Celery's own json."""
+        self.carrier = carrier
+        self.save()
+        return self.carrier
+
+    @model_task
+    def itself(self, *others: Any, **named: Any) -> Any:
+        """Return what the method was called with."""
+        return [self, *others, named]
+
+    @model_task(bind=True, max_retries=2, default_retry_delay=0)
+    def retry_until(self, task: Any, tries: int) -> tuple[int, str]:
+        """Retry until the row, fetched again, has counted to ``tries``."""
+        seen = self.tries
+        Order.objects.filter(pk=self.pk).update(tries=models.F("tries") + 1)
+        if seen < tries:
+            raise task.retry(countdown=0)
+        return seen, task.request.id
+
+
+class Gift(Order):
+    """An order with a row of its own, linked to the parent's."""
+
+    message = models.CharField(max_length=80, default="")
+
+
+class PaidOrder(Order):
+    """A proxy of orders."""
+
+    class Meta:
+        proxy = True
+
+
+class Document(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    title = models.CharField(max_length=50, default="")
+
+    @model_task
+    def publish(self) -> str:
+        """Return the document's title."""
+        return self.title
+
+
+class Country(models.Model):
+    code = models.CharField(primary_key=True, max_length=2)
+
+
+class Day(models.Model):
+    date = models.DateField(primary_key=True)
+
+
+class Instant(models.Model):
+    at = models.DateTimeField(primary_key=True)
+
+
+class Price(models.Model):
+    amount = models.DecimalField(primary_key=True, max_digits=9, decimal_places=2)
+
+
+class Line(models.Model):
+    """A row with a composite primary key."""
+
+    pk = models.CompositePrimaryKey("order_id", "position")
+    order = models.ForeignKey(Order, models.CASCADE)
+    position = models.IntegerField()
