@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connections, models
@@ -80,6 +80,5 @@ def _query(model: type[models.Model], using: str, keys: list[Any]) -> dict[Any, 
     queryset = model._base_manager.using(using)
     if len(keys) != 1:
         return queryset.in_bulk(keys)
-    found: Iterable[models.Model] = queryset.filter(pk=keys[0]).order_by()[:1]
-    # The one row that matched has this key, even if its database spells it otherwise.
-    return {keys[0]: row for row in found}
+    # The one row that matches has this key, even if its database spells it otherwise.
+    return dict(zip(keys, queryset.filter(pk=keys[0]).order_by(), strict=False))

@@ -18,8 +18,16 @@ from .exceptions import InvalidModelTask
 from .references import ModelReference, from_plain
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from celery import Signature, Task
     from celery.result import AsyncResult, EagerResult
+
+    _Bound: TypeAlias = BoundFunctionWrapper[Any, Any]
+    _Unbound: TypeAlias = FunctionWrapper[Any, Any]
+else:
+    # wrapt 1 has no generic classes.
+    _Bound, _Unbound = BoundFunctionWrapper, FunctionWrapper
 
 M = TypeVar("M")
 P = ParamSpec("P")
@@ -63,8 +71,13 @@ def model_task(method: Any = None, /, **options: Any) -> Any:
     return ModelTask(method, options)
 
 
-class BoundModelTask(BoundFunctionWrapper, Generic[P, R]):  # type: ignore[misc]
+class BoundModelTask(_Bound, Generic[P, R]):
     """A model task as it is found on an instance or on the class."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+            """Call the method, here and now."""
 
     @property
     def name(self) -> str:
@@ -163,7 +176,7 @@ class BoundModelTask(BoundFunctionWrapper, Generic[P, R]):  # type: ignore[misc]
         return getattr, (found, self._self_parent._self_attribute)
 
 
-class ModelTask(FunctionWrapper, Generic[M, P, R]):  # type: ignore[misc]
+class ModelTask(_Unbound, Generic[M, P, R]):
     """The descriptor that ``@model_task`` leaves in the class."""
 
     __bound_function_wrapper__ = BoundModelTask
@@ -177,7 +190,7 @@ class ModelTask(FunctionWrapper, Generic[M, P, R]):  # type: ignore[misc]
 
     if TYPE_CHECKING:
 
-        @overload
+        @overload  # type: ignore[override]
         def __get__(
             self, instance: None, owner: type[M]
         ) -> BoundModelTask[Concatenate[M, P], R]: ...

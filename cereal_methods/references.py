@@ -127,7 +127,7 @@ class QuerySetReference:
         """
         model = queryset.model
         label = model._meta.label
-        if not issubclass(cast(Any, queryset)._iterable_class, ModelIterable):
+        if not issubclass(cast("Any", queryset)._iterable_class, ModelIterable):
             raise UnsupportedKey(
                 f"A values() or values_list() queryset of {label} holds no model instances. "
                 "Pass list(queryset) to send its values as they are now.",
@@ -135,7 +135,7 @@ class QuerySetReference:
             )
         pk = model._meta.pk
         # One row too many tells that there are too many, without counting.
-        if cast(Any, queryset)._result_cache is None:
+        if cast("Any", queryset)._result_cache is None:
             found: Iterable[Any] = queryset.values_list("pk", flat=True)[: MAX_QUERYSET_ROWS + 1]
         else:
             found = [row.pk for row in queryset]
@@ -261,13 +261,15 @@ def _clean(field: Any, value: Any) -> Any:
     kind = type(value)
     if kind is int or kind is str or kind in _TAGGED:
         return value
-    for value in (value, field.get_prep_value(value)):
-        if isinstance(value, str):  # SafeString, a TextChoices member
-            return str.__str__(value)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return int(value)
-        if type(value) in _TAGGED:  # what a field with a type of its own stores
-            return value
+    # A subclass (SafeString, an enum's member) or, of a field with a type of its
+    # own, what it stores.
+    for key in (value, field.get_prep_value(value)):
+        if isinstance(key, str):
+            return str.__str__(key)
+        if isinstance(key, int) and not isinstance(key, bool):
+            return int(key)
+        if type(key) in _TAGGED:
+            return key
     raise UnsupportedKey(
         f"The primary key of {field.model._meta.label} is a {kind.__qualname__}, which "
         "references cannot carry. Integers, strings, UUIDs, dates, times, decimals and "
@@ -305,9 +307,8 @@ def _alias_for_writes(queryset: models.QuerySet[Any], pks: tuple[Any, ...]) -> s
     model = queryset.model
     if not pks:
         return router.db_for_write(model)
-    pk = model._meta.pk
-    if isinstance(pk, models.CompositePrimaryKey):
-        instance = model.from_db(queryset.db, [part.attname for part in pk.fields], pks[0])
-    else:
-        instance = model.from_db(queryset.db, [pk.attname], [pks[0]])
+    pk: Any = model._meta.pk
+    is_composite = isinstance(pk, models.CompositePrimaryKey)
+    fields = [field.attname for field in (pk.fields if is_composite else [pk])]
+    instance = model.from_db(queryset.db, fields, pks[0] if is_composite else pks[:1])
     return router.db_for_write(model, instance=instance)

@@ -7,7 +7,7 @@ of that fetches, so a row that is gone cannot make a state unreadable.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, ValuesView
+from collections.abc import Iterator
 from typing import Any, Final
 
 from celery import current_task
@@ -70,14 +70,14 @@ class ResultRecord(dict[str, Any]):
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of ``key``, fetched if it is the result."""
-        return self[key] if key in self else default
+        return self[key] if key in self else default  # noqa: SIM401  (it would call itself)
 
-    def items(self) -> ItemsView[str, Any]:
+    def items(self) -> Any:
         """Return the record's items, with the result fetched."""
         self._settle()
         return super().items()
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> Any:
         """Return the record's values, with the result fetched."""
         self._settle()
         return super().values()

@@ -12,15 +12,20 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import current_app, current_task, shared_task
-from django.db import models
 
 from . import conf
 from .arguments import THIS, LazyArgs
 from .hydration import fetch_all
 from .references import ModelReference, QuerySetReference, from_plain, replace, to_references
+
+if TYPE_CHECKING:
+    from django.db import models
+
+# Typed for decorators with literal options, which these are not.
+_share: Any = shared_task
 
 
 def task_name(model: type, method: str) -> str:
@@ -43,24 +48,21 @@ def register(
     """
     options.setdefault("serializer", conf.get("SERIALIZER"))
 
-    if bind:
-
-        def run(task: Any, /, *args: Any, this: Any, **kwargs: Any) -> Any:
-            row, args, kwargs = _settle(from_plain(this) or this, args, kwargs)
-            _check_row(row, model, attribute)
-            return method(row, task, *args, **kwargs)
-    else:
-
-        def run(*args: Any, this: Any, **kwargs: Any) -> Any:
-            row, args, kwargs = _settle(from_plain(this) or this, args, kwargs)
-            _check_row(row, model, attribute)
-            return method(row, *args, **kwargs)
+    def run(*args: Any, this: Any, **kwargs: Any) -> Any:
+        # With bind, Celery passes the task as the first of args, where the method takes it.
+        row, args, kwargs = _settle(from_plain(this) or this, args, kwargs)
+        if not isinstance(row, model):
+            raise TypeError(
+                f"The task {task_name(model, attribute)} was sent for {row!r} and not for an "
+                f"instance of {model._meta.label}. Send it as instance.{attribute}.delay()."
+            )
+        return method(row, *args, **kwargs)
 
     functools.update_wrapper(run, method)
     run.__module__ = model.__module__
     run.__qualname__ = f"{model.__qualname__}.{attribute}"
     run.__signature__ = _without_self(method, bind)  # type: ignore[attr-defined]
-    shared_task(run, name=task_name(model, attribute), bind=bind, **options)
+    _share(run, name=task_name(model, attribute), bind=bind, **options)
 
 
 def find(name: str) -> Any:
@@ -84,7 +86,7 @@ def task(function: Any = None, /, **options: Any) -> Any:
     functools.update_wrapper(run, function)
     run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     options.setdefault("serializer", conf.get("SERIALIZER"))
-    return shared_task(run, **options)
+    return _share(run, **options)
 
 
 def arguments_for(
@@ -137,14 +139,6 @@ def _settle(*values: Any) -> tuple[Any, ...]:
         if request.is_eager:
             values = to_references(values)
     return settle(*values)
-
-
-def _check_row(row: Any, model: type[models.Model], method: str) -> None:
-    if not isinstance(row, model):
-        raise TypeError(
-            f"The task {task_name(model, method)} was sent for {row!r} and not for an instance "
-            f"of {model._meta.label}. Send it as instance.{method}.delay()."
-        )
 
 
 def _without_self(method: Callable[..., Any], bind: bool) -> inspect.Signature:

@@ -6,13 +6,11 @@ database, broker and result backend in the environment too.
 
 from __future__ import annotations
 
-import os
-
 import environ
 
 env = environ.Env()
 
-SECRET_KEY = "the key of the tests"  # noqa: S105
+SECRET_KEY = "the key of the tests"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = ["cereal_methods", "tests.shop"]
@@ -39,5 +37,3 @@ CELERY_RESULT_EXTENDED = env.bool("TEST_RESULT_EXTENDED", default=False)
 CELERY_TASK_DEFAULT_QUEUE = env("TEST_QUEUE", default="celery")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")

@@ -24,8 +24,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from celery import current_app
-from celery._state import _get_active_apps
-from kombu.serialization import prepare_accept_content, registry
+from celery._state import _get_active_apps  # type: ignore[attr-defined]
+from kombu.serialization import (  # type: ignore[attr-defined]
+    prepare_accept_content,
+    registry,
+)
 
 from ..arguments import NO_EMBED, THIS, Call, LazyArgs, LazyEmbed, LazyKwargs
 from ..exceptions import (
@@ -45,6 +48,11 @@ MARK: Final = "$ref"
 
 _dump_header: Final = json.JSONEncoder(separators=(",", ":")).encode
 _EMBED_KEYS: Final = NO_EMBED.keys()
+
+
+def as_bytes(data: Any) -> bytes:
+    """Return the bytes of a binary body, in whatever type a transport hands it over."""
+    return data.encode("latin-1", "replace") if isinstance(data, str) else bytes(data)
 
 
 class Table:
@@ -169,6 +177,7 @@ class BodyFormat:
             header, rest = self._split(frame)
         except CerealError as exc:
             raise error or exc from None
+        error = error or self._contradiction(header)
         wire, mark = header.get("refs", []), header.get("mark", MARK)
         size = header.get("call")
         if size is None:
@@ -194,7 +203,7 @@ class BodyFormat:
         return data
 
     def _split(self, frame: Any) -> tuple[dict[str, Any], Any]:
-        """Return the header, checked, and what follows it."""
+        """Return the header and what follows it."""
         line, newline, rest = frame.partition(self.newline)
         try:
             header = json.loads(line) if newline else None
@@ -204,8 +213,12 @@ class BodyFormat:
             raise InvalidMessage(
                 f"The message is not a {self.name} body, or it is truncated: it has no header."
             )
+        return header, rest
+
+    def _contradiction(self, header: dict[str, Any]) -> CerealError | None:
+        """Return what keeps a body with this header from being read, if anything."""
         if header["cereal"] != VERSION:
-            raise UnknownVersion(
+            return UnknownVersion(
                 f"The message has version {header['cereal']!r} of the {self.name} format and "
                 f"this process knows version {VERSION}. Deploy workers before what sends to them.",
                 header["cereal"],
@@ -219,8 +232,8 @@ class BodyFormat:
             or ("this" in header and counts[2] >= header.get("fetch", len(refs)))
             or not isinstance(header.get("mark", ""), str)
         ):
-            raise InvalidMessage(f"The header of a {self.name} message contradicts itself.")
-        return header, rest
+            return InvalidMessage(f"The header of a {self.name} message contradicts itself.")
+        return None
 
 
 def _as_call(body: Any) -> tuple[Any, ...] | None:

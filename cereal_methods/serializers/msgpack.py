@@ -10,7 +10,7 @@ from kombu.exceptions import SerializerNotInstalled
 from ..arguments import LazyArgs, LazyEmbed, LazyKwargs
 from ..exceptions import CerealError, InvalidMessage, UnsupportedValue
 from ..references import reference_of
-from .body import BodyFormat, Table
+from .body import BodyFormat, Table, as_bytes
 
 try:
     import msgpack
@@ -70,7 +70,7 @@ class MsgpackFormat(BodyFormat):
 
     def open(self, data: Any) -> bytes:
         """Return the body as one piece."""
-        return data.encode("latin-1", "replace") if isinstance(data, str) else bytes(data)
+        return as_bytes(data)
 
 
 FORMAT: Final = MsgpackFormat()

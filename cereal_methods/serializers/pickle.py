@@ -20,7 +20,7 @@ from ..exceptions import (
     UnsupportedValue,
 )
 from ..references import reference_of
-from .body import BodyFormat, Table
+from .body import BodyFormat, Table, as_bytes
 from .signing import SIZE, sign, verify
 
 _VERSION: Final = b"\x01"
@@ -68,8 +68,8 @@ class PickleFormat(BodyFormat):
 
         Raises ``UnknownVersion`` or ``SignatureMismatch`` if it is not to be read.
         """
-        data = data.encode("latin-1", "replace") if isinstance(data, str) else bytes(data)
-        version, signature, content = data[:1], data[1 : 1 + SIZE], data[1 + SIZE :]
+        body = as_bytes(data)
+        version, signature, content = body[:1], body[1 : 1 + SIZE], body[1 + SIZE :]
         if version != _VERSION:
             if not version or version[0] > 31 or version in b"\t\n\r":
                 raise InvalidMessage("The message is not a cereal-pickle body.")
@@ -89,9 +89,7 @@ class PickleFormat(BodyFormat):
 
     def without_seal(self, data: Any) -> bytes:
         """Return the header and what follows, unverified."""
-        data = data.encode("latin-1", "replace") if isinstance(data, str) else bytes(data)
-        rest: bytes = data[1 + SIZE :]
-        return rest
+        return as_bytes(data)[1 + SIZE :]
 
 
 class _Pickler(pickle.Pickler):
@@ -143,7 +141,7 @@ class _Blank:
 
     shown = "<object>"
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> _Blank:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         return super().__new__(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from kombu.exceptions import SerializerNotInstalled
 
@@ -34,7 +34,7 @@ class YAMLFormat(BodyFormat):
 
         try:
             # Not allow_unicode: the header counts characters, the broker bytes.
-            text: str = yaml.dump(value, Dumper=dumper)  # type: ignore[arg-type]
+            text: str = yaml.dump(value, Dumper=dumper)
         except yaml.representer.RepresenterError as error:
             raise UnsupportedValue(
                 f"cereal-yaml cannot carry a value of type {type(error.args[1]).__qualname__}. "
@@ -73,7 +73,7 @@ class _Dumper(yaml.SafeDumper):
         raise yaml.representer.RepresenterError("cannot represent an object", data)
 
 
-_Dumper.add_representer(None, _Dumper.represent_undefined)
+_Dumper.add_representer(cast("Any", None), _Dumper.represent_undefined)
 
 
 class _Loader(yaml.SafeLoader):

@@ -10,6 +10,8 @@ from django.db import models
 
 from cereal_methods import model_task
 
+from .probe import mark
+
 
 class Customer(models.Model):
     name = models.CharField(max_length=50)
@@ -53,6 +55,7 @@ class Order(Stamped):
     @model_task
     def ship(self, carrier: str, *, express: bool = False) -> str:
         """Ship the order."""
+        mark("begin")
         self.carrier = f"{carrier} express" if express else carrier
         self.status = "shipped"
         self.save()
@@ -64,6 +67,20 @@ class Order(Stamped):
         self.carrier = carrier
         self.save()
         return self.carrier
+
+    @model_task
+    def count(self) -> int:
+        """Count on the row that the worker has fetched."""
+        mark("begin")
+        self.tries += 1
+        self.save()
+        return self.tries
+
+    @model_task
+    def then(self, before: int) -> tuple[int, int]:
+        """Take the result of the method before."""
+        mark("begin")
+        return self.pk, before
 
     @model_task
     def itself(self, *others: Any, **named: Any) -> Any:

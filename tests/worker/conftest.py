@@ -1,0 +1,100 @@
+"""Fixtures of the tests that start real workers.
+
+A server that is not there skips a test, and says which; with ``CI=true`` it fails.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+
+from tests.celery import app
+
+from .workers import Worker
+
+PORTS = {"postgres": 5432, "redis": 6379, "amqp": 5672}
+
+
+def need(url: str) -> None:
+    """Skip, or fail in CI, where no server listens at ``url``."""
+    parts = urlsplit(url)
+    address = (parts.hostname or "127.0.0.1", parts.port or PORTS[parts.scheme])
+    try:
+        socket.create_connection(address, timeout=5).close()
+    except OSError as error:
+        reason = f"no {parts.scheme} server at {address[0]}:{address[1]}: {error}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def servers() -> None:
+    """Ask for the servers that all of these tests need."""
+    need(settings.POSTGRES_URL)
+    need(settings.REDIS_URL)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(servers: None) -> None:
+    """Look for the servers before the test databases are made."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.worker)
+            item.add_marker(pytest.mark.django_db(transaction=True, databases="__all__"))
+
+
+@pytest.fixture(scope="module")
+def start_worker(
+    tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
+) -> Iterator[Callable[..., Worker]]:
+    """Start workers that live as long as the module's tests."""
+    with ExitStack() as stack:
+
+        def start(*options: str, **environment: str) -> Worker:
+            folder = tmp_path_factory.mktemp("worker")
+            return stack.enter_context(Worker(folder, *options, **environment))
+
+        yield start
+
+
+POOLS = {
+    "prefork": ("--pool=prefork", "--concurrency=2"),
+    "threads": ("--pool=threads", "--concurrency=2"),
+    "solo": ("--pool=solo",),
+}
+
+
+@pytest.fixture(scope="module", params=POOLS)
+def worker(request: pytest.FixtureRequest, start_worker: Callable[..., Worker]) -> Iterator[Worker]:
+    """A worker of each pool, to which the tests' messages go."""
+    found = start_worker(*POOLS[request.param])
+    yield found
+    found.__exit__()
+
+
+@pytest.fixture(autouse=True)
+def queue(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Send the test's messages to its worker's queue."""
+    found: Any = request.getfixturevalue("worker") if "worker" in request.fixturenames else None
+    if found is None:
+        yield
+        return
+    before = app.conf.task_default_queue
+    app.conf.task_default_queue = found.queue
+    app.amqp.__dict__.pop("queues", None)
+    app.amqp.__dict__.pop("router", None)
+    found.events()
+    yield
+    app.conf.task_default_queue = before

@@ -1,0 +1,25 @@
+"""Settings of the worker tests: real servers, found in the environment or at home.
+
+The tests make the database ``test_cereal_methods``, and so its name differs in
+the workers, which find it existing.
+"""
+
+from __future__ import annotations
+
+import os
+
+from tests.settings import *  # noqa: F403
+from tests.settings import env
+
+POSTGRES_URL = env("TEST_POSTGRES_URL", default="postgres://postgres@127.0.0.1:5432/cereal_methods")
+REDIS_URL = env("TEST_REDIS_URL", default="redis://127.0.0.1:6379/7")
+RABBITMQ_URL = env("TEST_RABBITMQ_URL", default="amqp://guest:guest@127.0.0.1:5672//")
+
+DATABASES = {"default": env.db_url_config(POSTGRES_URL)}
+if "TEST_WORKER" in os.environ:
+    DATABASES["default"]["NAME"] = f"test_{DATABASES['default']['NAME']}"
+DATABASES["archive"] = {**DATABASES["default"], "NAME": f"{DATABASES['default']['NAME']}_archive"}
+
+CELERY_BROKER_URL = env("TEST_BROKER_URL", default=REDIS_URL)
+CELERY_RESULT_BACKEND = env("TEST_RESULT_BACKEND", default=REDIS_URL)
+CELERY_RESULT_EXPIRES = 600
