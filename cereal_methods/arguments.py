@@ -18,10 +18,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
+from celery import current_task
 from celery.exceptions import SoftTimeLimitExceeded
 
 from .exceptions import CerealError, InvalidMessage
-from .hydration import fetch_all
+from .policies import fetch_for, policy_of
 from .references import Reference, from_wire
 
 #: The keyword under which ``self`` travels.
@@ -125,11 +126,22 @@ class Call:
                 self._values = self.outline()
             else:
                 try:
-                    self._values = self._decode(fetch_all(self.references()))
+                    self._values = self._decode(self._fetch())
                 except Exception as error:
                     self._error = error
                     raise
         return self._values
+
+    def _fetch(self) -> list[Any]:
+        task = current_task._get_current_object()  # type: ignore[attr-defined]
+        references = self.references()
+        if self.this is None or not policy_of(task).fetches_self:
+            return fetch_for(task, references)
+        # The task fetches its own row in a way of its own; its place keeps the reference.
+        this = references.pop(self.this)
+        rows = fetch_for(task, references)
+        rows.insert(self.this, this)
+        return rows
 
     def known(self) -> Arguments:
         """Return the values if they were fetched already, else the outline."""

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from celery import group, shared_task, signature
+from celery.utils import uuid
+from django.db import transaction
 
 from .arguments import THIS
-from .references import from_plain
+from .references import from_plain, to_references
 from .tasks import settle
 
 R = TypeVar("R")
+
+#: The task behind ``map``, ``starmap`` and ``chunks`` of methods.
+STARMAP: Final = "cereal_methods.starmap"
 
 
 def ensure_self(function: Callable[..., R]) -> Callable[..., R]:
@@ -38,3 +46,73 @@ def ensure_self(function: Callable[..., R]) -> Callable[..., R]:
         return function(*args, **kwargs)
 
     return ensured
+
+
+def apply_on_commit(canvas: Any, using: str | None = None, *, robust: bool = False) -> Any:
+    """Send a signature of any kind when the transaction has committed.
+
+    ``using`` is the alias of the database whose transaction it is; by default the
+    one that the first method's row in the canvas is written to, or ``default``.
+    Returns the canvas's result, whose id is known at once. ``robust`` is that of
+    ``django.db.transaction.on_commit``.
+    """
+    result = canvas.freeze()
+    transaction.on_commit(canvas.apply_async, using=using or _database_of(canvas), robust=robust)
+    return result
+
+
+def send_on_commit(
+    send: Callable[..., Any],
+    result_of: Callable[[str], Any],
+    using: str | None,
+    robust: bool,
+    **options: Any,
+) -> Any:
+    """Send one task when the transaction has committed, and return its result now."""
+    task_id = options.setdefault("task_id", uuid())
+    transaction.on_commit(functools.partial(send, **options), using=using, robust=robust)
+    return result_of(task_id)
+
+
+def starmap(task: Any, it: Iterable[Any], serializer: str) -> Any:
+    """Return the signature of one task that calls ``task`` with each tuple of arguments."""
+    return _starmap.s(task, [to_references(tuple(args)) for args in it]).set(serializer=serializer)
+
+
+def chunks(task: Any, it: Iterable[Any], n: int, serializer: str) -> group:
+    """Return a group of ``starmap`` signatures of ``n`` tuples each."""
+    if n < 1:
+        raise ValueError(f"A chunk must have at least one item, not {n}.")
+    remaining = iter(it)
+    parts = iter(lambda: list(islice(remaining, n)), [])
+    return group(starmap(task, part, serializer) for part in parts)
+
+
+def _run_starmap(task: Any, it: Iterable[Any]) -> list[Any]:
+    """Call a signature with each tuple of arguments, in the order of the tuples."""
+    # Celery's own celery.starmap takes the task of the signature and forgets its
+    # arguments, self among them.
+    call = signature(task)
+    return [call(*args) for args in it]
+
+
+_starmap: Any = shared_task(name=STARMAP)(_run_starmap)
+
+
+def _database_of(canvas: Any) -> str | None:
+    """Return the database of the first ``this`` in a canvas."""
+    this = from_plain((canvas.get("kwargs") or {}).get(THIS))
+    if this is not None:
+        return this.using
+    kwargs: Mapping[str, Any] = canvas.get("kwargs") or {}
+    for part in (*kwargs.get("tasks", ()), *_as_parts(kwargs.get("header"))):
+        found = _database_of(part)
+        if found is not None:
+            return found
+    return None
+
+
+def _as_parts(header: Any) -> Any:
+    if header is None:
+        return ()
+    return (header,) if isinstance(header, dict) else header

@@ -20,6 +20,17 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "SIGNING_KEY": None,
     # Former keys, which verify; None stands for SECRET_KEY_FALLBACKS.
     "SIGNING_KEY_FALLBACKS": None,
+    # Whether delay and apply_async of model tasks wait for the transaction's commit.
+    "ON_COMMIT": False,
+    # What model tasks do when their row is gone: "raise", "discard" or "retry".
+    "ON_MISSING": "raise",
+    # How often a fetch is put off (the database is away, or on_missing is "retry"),
+    # and for how many seconds: the first is doubled each time, up to the second.
+    "FETCH_MAX_RETRIES": 10,
+    "FETCH_RETRY_BACKOFF": 1,
+    "FETCH_RETRY_BACKOFF_MAX": 60,
+    # Former labels of models that were renamed or moved: {"old.Label": "new.Label"}.
+    "MODEL_ALIASES": {},
 }
 
 
@@ -47,15 +58,45 @@ def problems() -> list[str]:
             near = difflib.get_close_matches(str(name).upper(), DEFAULTS, n=1)
             meant = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(DEFAULTS)}."
             found.append(f"CEREAL_METHODS has no setting {name!r}. {meant}")
-    if not isinstance(given.get("SERIALIZER", ""), str):
-        found.append("CEREAL_METHODS['SERIALIZER'] must be the name of a serializer.")
-    key = given.get("SIGNING_KEY")
-    if key is not None and (not isinstance(key, (str, bytes)) or not key):
-        found.append("CEREAL_METHODS['SIGNING_KEY'] must be a string that is not empty.")
-    fallbacks = given.get("SIGNING_KEY_FALLBACKS")
-    if fallbacks is not None and (
-        not isinstance(fallbacks, (list, tuple))
-        or not all(isinstance(item, (str, bytes)) and item for item in fallbacks)
-    ):
-        found.append("CEREAL_METHODS['SIGNING_KEY_FALLBACKS'] must be a list of strings.")
+    for name, is_valid, expected in _VALUES:
+        if name in given and not is_valid(given[name]):
+            found.append(f"CEREAL_METHODS[{name!r}] must be {expected}.")
     return found
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, (str, bytes)) and bool(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+
+
+_VALUES: Final = (
+    ("SERIALIZER", lambda value: isinstance(value, str), "the name of a serializer"),
+    ("SIGNING_KEY", lambda value: value is None or _is_key(value), "a string that is not empty"),
+    (
+        "SIGNING_KEY_FALLBACKS",
+        lambda value: (
+            value is None or (isinstance(value, (list, tuple)) and all(map(_is_key, value)))
+        ),
+        "a list of strings",
+    ),
+    ("ON_COMMIT", lambda value: isinstance(value, bool), "True or False"),
+    ("ON_MISSING", ("raise", "discard", "retry").__contains__, "'raise', 'discard' or 'retry'"),
+    (
+        "FETCH_MAX_RETRIES",
+        lambda value: _is_number(value) and int(value) == value,
+        "a whole number",
+    ),
+    ("FETCH_RETRY_BACKOFF", _is_number, "a number of seconds"),
+    ("FETCH_RETRY_BACKOFF_MAX", _is_number, "a number of seconds"),
+    (
+        "MODEL_ALIASES",
+        lambda value: (
+            isinstance(value, Mapping)
+            and all(isinstance(label, str) for pair in value.items() for label in pair)
+        ),
+        "a dict of labels",
+    ),
+)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar, overload
 
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.db import models
 from django.db.models.signals import class_prepared
 from wrapt import BoundFunctionWrapper, FunctionWrapper
 
-from . import tasks
+from . import canvas, conf, tasks
 from .arguments import THIS
 from .exceptions import InvalidModelTask
-from .references import ModelReference, from_plain
+from .policies import RowPolicy, policy_of
+from .references import ModelReference, from_plain, to_references
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     from celery import Signature, Task
+    from celery.canvas import group
     from celery.result import AsyncResult, EagerResult
 
     _Bound: TypeAlias = BoundFunctionWrapper[Any, Any]
@@ -55,16 +59,35 @@ def model_task(method: Any = None, /, **options: Any) -> Any:
         order.ship.delay("dhl")
         Order.ship.delay(order, "dhl")
 
-    The worker fetches the row afresh before the method begins. The task is
-    named ``<module>.<Class>.<method>``, and each concrete model that inherits
-    the method has its own.
+    The worker fetches the row afresh before the method begins. Each concrete
+    model that inherits the method has a task of its own. Class methods and
+    methods of a model's managers can be tasks too; they send no row.
 
-    Bare, or with options: all of Celery's for tasks, with these differences.
+    Bare, or with options: all of Celery's for tasks, and these.
 
-    ``serializer``  the setting ``CEREAL_METHODS["SERIALIZER"]`` by default.
-    ``bind``        passes the Celery task to the method, after ``self``.
+    ``name``            ``<module>.<Class>.<method>`` by default.
+    ``aliases``         former names, under which messages still run.
+    ``serializer``      the setting ``CEREAL_METHODS["SERIALIZER"]`` by default.
+    ``bind``            passes the Celery task to the method, after ``self``.
+    ``on_commit``       ``delay`` and ``apply_async`` wait for the transaction of the
+                        row's database to commit; ``ON_COMMIT`` by default.
+    ``on_missing``      when a row of the message is gone: ``"raise"`` its
+                        ``DoesNotExist``, ``"discard"`` the task (state ``IGNORED``),
+                        ``"retry"`` later, a limited number of times, or a function
+                        that is called with the ``DoesNotExist`` before the task is
+                        discarded. ``ON_MISSING`` by default.
+    ``select_related``, ``prefetch_related``
+                        names, or ``True`` for the first, as in Django.
+    ``select_for_update``
+                        ``True``, or a dict of Django's options: the method runs in a
+                        transaction, with its row locked. If the row is locked by
+                        another, ``nowait`` puts the task off and ``skip_locked``
+                        discards it.
+    ``manager``         the name of the manager that fetches the row; the model's
+                        base manager by default.
 
-    Raises ``InvalidModelTask`` where it stands on something that is no method.
+    Raises ``InvalidModelTask`` where it stands on something that cannot be sent,
+    or has an option that does not exist.
     """
     if method is None:
         return partial(model_task, **options)
@@ -72,7 +95,7 @@ def model_task(method: Any = None, /, **options: Any) -> Any:
 
 
 class BoundModelTask(_Bound, Generic[P, R]):
-    """A model task as it is found on an instance or on the class."""
+    """A model task as it is found on an instance, a class or a manager."""
 
     if TYPE_CHECKING:
 
@@ -82,7 +105,8 @@ class BoundModelTask(_Bound, Generic[P, R]):
     @property
     def name(self) -> str:
         """The name of the Celery task: ``shop.models.Order.ship``."""
-        return tasks.task_name(self._model(), self._self_parent._self_attribute)
+        found: str = self._self_parent.task_name(*self._owner())
+        return found
 
     @property
     def task(self) -> Task[Any, Any]:
@@ -102,15 +126,70 @@ class BoundModelTask(_Bound, Generic[P, R]):
         self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncResult[R]:
         """Send the method to a worker, with the options of ``Task.apply_async``."""
-        args, kwargs = self._arguments(args, kwargs)
-        return self.task.apply_async(args, kwargs, **options)
+        task = self.task
+        on_commit = task.on_commit  # type: ignore[attr-defined]
+        if on_commit is None:
+            on_commit = conf.get("ON_COMMIT")
+        if on_commit and not task.app.conf.task_always_eager:
+            return self.apply_async_on_commit(args, kwargs, **options)
+        _, args, kwargs = self._arguments(task, args, kwargs)
+        return task.apply_async(args, kwargs, **options)
+
+    def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+        """Send the method when the transaction of the row's database has committed."""
+        return self.apply_async_on_commit(args, kwargs)
+
+    def apply_async_on_commit(
+        self,
+        args: Any = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        robust: bool = False,
+        **options: Any,
+    ) -> AsyncResult[R]:
+        """Send the method when the transaction of the row's database has committed.
+
+        Outside of a transaction it is sent at once; if the transaction rolls
+        back, never. The result's id is known at once. ``robust`` is that of
+        ``django.db.transaction.on_commit``: an error of sending is logged then, and
+        does not keep other callbacks from running.
+        """
+        task = self.task
+        using, args, kwargs = self._arguments(task, args, kwargs)
+        if task.typing:
+            task.__header__(*args, **kwargs)  # type: ignore[attr-defined]
+        result: AsyncResult[R] = canvas.send_on_commit(
+            task.apply_async, task.AsyncResult, using, robust, args=args, kwargs=kwargs, **options
+        )
+        return result
 
     def apply(
         self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> EagerResult[R]:
         """Run the task here and now, on a fresh row, and wait for its result."""
-        args, kwargs = self._arguments(args, kwargs)
-        return self.task.apply(args, kwargs, **options)
+        task = self.task
+        _, args, kwargs = self._arguments(task, args, kwargs)
+        return task.apply(args, kwargs, **options)
+
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+        """Do what ``delay`` does, from a coroutine."""
+        return await sync_to_async(self.delay)(*args, **kwargs)
+
+    async def aapply_async(
+        self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult[R]:
+        """Do what ``apply_async`` does, from a coroutine."""
+        return await sync_to_async(self.apply_async)(args, kwargs, **options)
+
+    async def adelay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+        """Do what ``delay_on_commit`` does, from a coroutine."""
+        return await sync_to_async(self.delay_on_commit)(*args, **kwargs)
+
+    async def aapply_async_on_commit(
+        self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult[R]:
+        """Do what ``apply_async_on_commit`` does, from a coroutine."""
+        return await sync_to_async(self.apply_async_on_commit)(args, kwargs, **options)
 
     def signature(
         self,
@@ -120,8 +199,9 @@ class BoundModelTask(_Bound, Generic[P, R]):
         **starkwargs: Any,
     ) -> Signature[R]:
         """Return the signature of a call, which holds references and no instances."""
-        args, kwargs = self._arguments(args, kwargs)
-        return self.task.signature(args, kwargs, *starargs, **starkwargs)
+        task = self.task
+        _, args, kwargs = self._arguments(task, args, kwargs)
+        return task.signature(args, kwargs, *starargs, **starkwargs)
 
     def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
         """Return the signature of a call; shortcut of ``signature``."""
@@ -131,30 +211,54 @@ class BoundModelTask(_Bound, Generic[P, R]):
         """Return a signature that takes no result of a task before it."""
         return self.signature(args, kwargs, immutable=True)
 
-    def _model(self) -> type[models.Model]:
-        """Return the model that the task belongs to, or raise ``InvalidModelTask``."""
+    def map(self, it: Any) -> Signature[list[R]]:
+        """Return the signature of one task that calls the method once for each item."""
+        return self.starmap((item,) for item in it)
+
+    def starmap(self, it: Any) -> Signature[list[R]]:
+        """Return the signature of one task that calls the method with each tuple of arguments."""
+        call: Signature[list[R]] = canvas.starmap(self.s(), it, self.task.serializer)
+        return call
+
+    def chunks(self, it: Any, n: int) -> group:
+        """Return a group of tasks that each call the method with ``n`` tuples of arguments."""
+        return canvas.chunks(self.s(), it, n, self.task.serializer)
+
+    def _owner(self) -> tuple[type[models.Model], str | None]:
+        """Return the model that the task belongs to, and the manager if it is one's.
+
+        Raises ``InvalidModelTask`` where the method cannot be sent from.
+        """
         instance = self._self_instance
+        if isinstance(instance, models.Manager):
+            return _sendable_manager(instance, self.__qualname__)
         model = self._self_owner if instance is None else type(instance)
+        wrong = None
         if not (isinstance(model, type) and issubclass(model, models.Model)):
-            raise InvalidModelTask(
-                f"{self.__qualname__} cannot be sent: {model.__qualname__} is no Django model. "
-                "For functions and other classes there is cereal_methods.task.",
-                self.__qualname__,
+            wrong = (
+                f": {model.__qualname__} is no Django model. For functions and other classes there "
+                "is cereal_methods.task."
             )
-        if model._meta.abstract:
-            raise InvalidModelTask(
-                f"{self.__qualname__} cannot be sent from the abstract model "
-                f"{model.__qualname__}, which has no rows. Use it from a concrete model.",
-                self.__qualname__,
+        elif model._meta.abstract:
+            wrong = (
+                f" from the abstract model {model.__qualname__}, which has no rows. Use it from a "
+                "concrete model."
             )
-        return model
+        if wrong:
+            raise InvalidModelTask(f"{self.__qualname__} cannot be sent{wrong}", self.__qualname__)
+        return model, None
 
     def _arguments(
-        self, args: Any, kwargs: Mapping[str, Any] | None
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments of the message; ``self`` is among them as ``this``."""
-        model, instance = self._model(), self._self_instance
+        self, task: Any, args: Any, kwargs: Mapping[str, Any] | None
+    ) -> tuple[str | None, tuple[Any, ...], dict[str, Any]]:
+        """Return the database of the row and the arguments of the message.
+
+        ``self`` is among them as ``this``; instances are references.
+        """
         args, kwargs = tuple(args or ()), dict(kwargs or {})
+        if not self._self_parent.takes_row(self._self_instance):
+            return None, to_references(args), to_references(kwargs)
+        model, instance = self._owner()[0], self._self_instance
         given = kwargs.pop(THIS, None)
         if instance is None and given is None and args:
             given, *args = args
@@ -168,7 +272,9 @@ class BoundModelTask(_Bound, Generic[P, R]):
                 )
         else:
             reference = ModelReference.of(instance)
-        return tasks.arguments_for(reference, args, kwargs)
+        policy_of(task).check_dispatch(reference, task.name)
+        kwargs = {**to_references(kwargs), THIS: reference.as_plain()}
+        return reference.using, to_references(tuple(args)), kwargs
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # As Python's own bound methods do; wrapt leaves the decision to subclasses.
@@ -182,8 +288,12 @@ class ModelTask(_Unbound, Generic[M, P, R]):
     __bound_function_wrapper__ = BoundModelTask
 
     def __init__(self, method: Callable[Concatenate[M, P], R], options: dict[str, Any]) -> None:
-        _check_method(method, bind=bool(options.get("bind")))
-        super().__init__(method, _call_with_task if options.get("bind") else _call)
+        options = dict(options)
+        bind = options.setdefault("bind", False)
+        _check_method(method, bind=bind)
+        tasks.check_options(method.__qualname__, options)
+        RowPolicy.from_options(method.__qualname__, dict(options))
+        super().__init__(method, self._call_bound if bind else _call)
         self._self_options = options
         self._self_attribute = method.__name__
         class_prepared.connect(_on_class_prepared, dispatch_uid=__name__)
@@ -202,6 +312,12 @@ class ModelTask(_Unbound, Generic[M, P, R]):
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._self_attribute = name
+        if issubclass(owner, models.QuerySet):
+            raise InvalidModelTask(
+                f"@model_task cannot be used here: {self.__qualname__} is a method of a queryset, "
+                "which cannot be sent. Put it on a manager, or on the model to send it for rows.",
+                self.__qualname__,
+            )
 
     def contribute_to_class(self, model: type[models.Model], name: str) -> None:
         """Become an attribute of a model; ``Model.add_to_class`` calls it at any time."""
@@ -210,9 +326,37 @@ class ModelTask(_Unbound, Generic[M, P, R]):
         for concrete in _registered(model):
             self.register(concrete)
 
-    def register(self, model: type[models.Model]) -> None:
-        """Register the method's Celery task for a concrete model."""
-        tasks.register(model, self._self_attribute, self.__wrapped__, **self._self_options)
+    def takes_row(self, instance: Any = None) -> bool:
+        """Tell whether the method's first parameter is a row, and not a class or manager."""
+        return not isinstance(self.__wrapped__, classmethod | staticmethod) and not isinstance(
+            instance, models.Manager
+        )
+
+    def task_name(self, model: type[models.Model], manager: str | None = None) -> str:
+        """Return the name of the method's task on a model or one of its managers."""
+        name: str | None = self._self_options.get("name")
+        path = (self._self_attribute,) if manager is None else (manager, self._self_attribute)
+        return name or tasks.task_name(model, *path)
+
+    def register(
+        self, model: type[models.Model], manager: models.Manager[Any] | None = None
+    ) -> None:
+        """Register the method's Celery task for a concrete model, or for a manager of it."""
+        method, takes_row = self.__wrapped__, self.takes_row(manager)
+        options = {key: value for key, value in self._self_options.items() if key != "name"}
+        if not takes_row:
+            method = method.__get__(manager, model)
+        signature = tasks.signature_of(method, takes_row=takes_row, bind=options["bind"])
+        name = self.task_name(model, manager.name if manager is not None else None)
+        tasks.register(name, model, method, signature, takes_row=takes_row, **options)
+
+    def _call_bound(self, method: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        """Call a method with ``bind=True`` directly: with its task, as Celery does."""
+        if instance is None:  # not bound: a decorator above calls what it wraps
+            return method(*args, **kwargs)
+        owner = instance if isinstance(instance, type) else type(instance)
+        bound = self.__get__(None if owner is instance else instance, owner)
+        return method(bound.task, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name in _TASK_ATTRIBUTES:
@@ -224,16 +368,30 @@ class ModelTask(_Unbound, Generic[M, P, R]):
         return super().__getattr__(name)
 
 
-_TASK_ATTRIBUTES = frozenset(name for name in vars(BoundModelTask) if not name.startswith("_"))
+_TASK_ATTRIBUTES: Final = frozenset(name for name in vars(BoundModelTask) if name[0] != "_")
 
 
 def _call(method: Any, instance: Any, args: Any, kwargs: Any) -> Any:
     return method(*args, **kwargs)
 
 
-def _call_with_task(method: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-    name = tasks.task_name(type(instance), method.__name__)
-    return method(tasks.find(name), *args, **kwargs)
+def _sendable_manager(
+    manager: models.Manager[Any], method: str
+) -> tuple[type[models.Model], str | None]:
+    """Return a manager's model and name, if a worker finds the very same manager there."""
+    model, name = manager.model, manager.name
+    if (
+        name is None
+        or hasattr(manager, "instance")
+        or manager._db is not None
+        or getattr(model, name, None) != manager
+    ):
+        raise InvalidModelTask(
+            f"{method} cannot be sent from this manager: a worker would not find it again. Send it "
+            f"from the manager on the model itself, as in {model.__name__}.objects.",
+            method,
+        )
+    return model, name
 
 
 def _reference_to(model: type[models.Model], method: str, given: Any) -> ModelReference:
@@ -257,12 +415,42 @@ def _reference_to(model: type[models.Model], method: str, given: Any) -> ModelRe
 def _on_class_prepared(sender: type[models.Model], **kwargs: Any) -> None:
     # Once for every concrete model and proxy; migrations make models of their own.
     if sender._meta.apps is apps:
-        seen: set[str] = set()
-        for base in sender.__mro__:
-            for name, attribute in vars(base).items():
-                if isinstance(attribute, ModelTask) and name not in seen:
-                    attribute.register(sender)
-            seen.update(vars(base))
+        for found in _model_tasks(sender):
+            found.register(sender)
+        for manager in sender._meta.managers:
+            for found in _model_tasks(type(manager)):
+                found.register(sender, manager)
+
+
+def _model_tasks(owner: type) -> Iterator[ModelTask[Any, Any, Any]]:
+    """Give the model tasks that are attributes of a class, inherited ones included."""
+    seen: set[str] = set()
+    for base in owner.__mro__:
+        for name, attribute in list(vars(base).items()):
+            if name not in seen and (found := _as_model_task(base, name, attribute)):
+                yield found
+        seen.update(vars(base))
+
+
+def _as_model_task(base: type, name: str, attribute: Any) -> ModelTask[Any, Any, Any] | None:
+    if isinstance(attribute, ModelTask):
+        return attribute
+    if isinstance(attribute, classmethod) and isinstance(attribute.__func__, ModelTask):
+        raise InvalidModelTask(
+            f"@model_task cannot be used here: @classmethod stands above it on {base.__qualname__}."
+            f"{name}. Put @model_task first.",
+            name,
+        )
+    # A decorator above that uses functools.wraps: the task is what it returned.
+    inner = attribute
+    while type(inner) is FunctionType and hasattr(inner, "__wrapped__"):
+        inner = inner.__wrapped__
+        if isinstance(inner, ModelTask):
+            outer: ModelTask[Any, Any, Any] = ModelTask(attribute, inner._self_options)
+            outer._self_attribute = name
+            setattr(base, name, outer)
+            return outer
+    return None
 
 
 def _registered(model: type[models.Model]) -> list[type[models.Model]]:
@@ -276,25 +464,24 @@ def _registered(model: type[models.Model]) -> list[type[models.Model]]:
 
 def _check_method(method: Any, *, bind: bool) -> None:
     name = getattr(method, "__qualname__", repr(method))
+    function = method.__func__ if isinstance(method, classmethod | staticmethod) else method
     wrong = None
-    if isinstance(method, (staticmethod, classmethod, property)):
-        kind = type(method).__name__
-        wrong = f"is a {kind}. It needs an instance: decorate a plain method"
-        name = getattr(getattr(method, "__func__", None), "__qualname__", name)
-    elif isinstance(method, type) or not callable(method) or not hasattr(method, "__get__"):
-        wrong = f"is a {type(method).__name__} and no method. Decorate a function in a model's body"
-    elif inspect.iscoroutinefunction(method):
+    if isinstance(function, type | property) or not callable(function):
+        name = getattr(getattr(method, "fget", None), "__qualname__", name)
+        kind = "class" if isinstance(function, type) else type(function).__name__
+        wrong = f"is a {kind} and no method. Decorate a function in the body of a model"
+    elif not hasattr(function, "__get__"):
+        wrong = f"is a {type(function).__name__}, which does not bind to instances. Use a function"
+    elif inspect.iscoroutinefunction(function):
         wrong = "is a coroutine function, which Celery cannot run. Wrap it with async_to_sync"
     else:
-        parameters = list(inspect.signature(method).parameters.values())
-        positional = [
-            parameter
-            for parameter in parameters
-            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        ]
-        if not positional:
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        parameters = inspect.signature(function).parameters.values()
+        positional = [parameter for parameter in parameters if parameter.kind in kinds]
+        expected = (0 if isinstance(method, staticmethod) else 1) + bind
+        if len(positional) < expected - bind:
             wrong = "takes no self. Decorate a method with self as its first parameter"
-        elif bind and len(positional) < 2:
+        elif len(positional) < expected:
             wrong = "takes no task. With bind=True the task comes second: def method(self, task)"
         elif any(parameter.name == THIS for parameter in parameters):
             wrong = f"has a parameter {THIS!r}, under which self travels. Rename it"

@@ -18,6 +18,7 @@ from django.apps import apps
 from django.db import models, router
 from django.db.models.query import ModelIterable
 
+from . import conf
 from .exceptions import InvalidMessage, UnknownModel, UnsavedInstance, UnsupportedKey
 
 #: The most keys that a queryset argument may carry.
@@ -244,11 +245,12 @@ def _is(one: object, other: object) -> bool:
 
 def _model(label: str) -> type[models.Model]:
     try:
-        return apps.get_model(label)
+        return apps.get_model(conf.get("MODEL_ALIASES").get(label, label))
     except (LookupError, ValueError):
         raise UnknownModel(
             f"This process has no model {label!r}, which a message refers to. Add its app to "
-            "INSTALLED_APPS here, or deploy the code that has the model before sending.",
+            "INSTALLED_APPS here, or deploy the code that has the model before sending. If it was "
+            "renamed or moved, name it in CEREAL_METHODS['MODEL_ALIASES'].",
             label,
         ) from None
 

@@ -9,16 +9,19 @@ among them would not stay first.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from celery import current_app, current_task, shared_task
+from celery import Task, current_app, current_task, shared_task
+from celery._state import _get_active_apps  # type: ignore[attr-defined]
 
 from . import conf
 from .arguments import THIS, LazyArgs
-from .hydration import fetch_all
+from .exceptions import InvalidModelTask
+from .policies import RowPolicy, fetch_for
 from .references import ModelReference, QuerySetReference, from_plain, replace, to_references
 
 if TYPE_CHECKING:
@@ -28,41 +31,134 @@ if TYPE_CHECKING:
 _share: Any = shared_task
 
 
-def task_name(model: type, method: str) -> str:
+#: The options of ``@model_task`` that are the library's and not Celery's.
+OWN_OPTIONS: Final = frozenset({"aliases", "on_commit", *RowPolicy.__slots__})
+
+# What shared_task takes beside the attributes of a task class.
+_SHARED_OPTIONS: Final = frozenset(
+    {
+        "autoretry_for",
+        "base",
+        "bind",
+        "compression",
+        "delivery_mode",
+        "dont_autoretry_for",
+        "exchange",
+        "immediate",
+        "mandatory",
+        "pydantic",
+        "pydantic_context",
+        "pydantic_dump_kwargs",
+        "pydantic_strict",
+        "queue",
+        "retry_backoff",
+        "retry_backoff_max",
+        "retry_jitter",
+        "retry_kwargs",
+        "routing_key",
+    }
+)
+
+# The names of method tasks, and the methods that they belong to.
+_owners: Final[dict[str, str]] = {}
+
+
+def task_name(model: type, *path: str) -> str:
     """Return the name of a method's task: ``shop.models.Order.ship``."""
-    return f"{model.__module__}.{model.__name__}.{method}"
+    return ".".join((model.__module__, model.__name__, *path))
+
+
+def check_options(method: str, options: Mapping[str, Any]) -> None:
+    """Raise ``InvalidModelTask`` for an option that neither the library nor Celery has."""
+    base = options.get("base") or Task
+    known = {*OWN_OPTIONS, *_SHARED_OPTIONS, *(name for name in dir(base) if name[0] != "_")}
+    for option in options:
+        if option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            raise InvalidModelTask(
+                f"@model_task of {method} has no option {option!r}.{meant} Options are those of "
+                "Celery's tasks and of model_task; those of a task class come with base=.",
+                method,
+            )
 
 
 def register(
+    name: str,
     model: type[models.Model],
-    attribute: str,
     method: Callable[..., Any],
+    signature: inspect.Signature,
     *,
-    bind: bool = False,
+    takes_row: bool,
+    aliases: Sequence[str] = (),
+    on_commit: bool | None = None,
     **options: Any,
 ) -> None:
-    """Register the Celery task of a model's method on the current app and all later ones.
+    """Register the Celery task of a method on the current app and all later ones.
 
-    ``options`` are those of ``celery.shared_task``. The serializer is the
-    setting ``CEREAL_METHODS["SERIALIZER"]`` unless they name another.
+    ``method`` is called with the row first if ``takes_row``, else with the
+    task's arguments alone. ``options`` are those of ``celery.shared_task`` and of
+    ``RowPolicy``. Raises ``InvalidModelTask`` if another task has the name.
     """
+    own = {key: options.pop(key) for key in RowPolicy.__slots__ if key in options}
+    own.setdefault("on_missing", conf.get("ON_MISSING"))
+    policy = RowPolicy.from_options(name, own)
     options.setdefault("serializer", conf.get("SERIALIZER"))
 
-    def run(*args: Any, this: Any, **kwargs: Any) -> Any:
+    def run(*args: Any, **kwargs: Any) -> Any:
         # With bind, Celery passes the task as the first of args, where the method takes it.
-        row, args, kwargs = _settle(from_plain(this) or this, args, kwargs)
-        if not isinstance(row, model):
-            raise TypeError(
-                f"The task {task_name(model, attribute)} was sent for {row!r} and not for an "
-                f"instance of {model._meta.label}. Send it as instance.{attribute}.delay()."
+        if not takes_row:
+            args, kwargs = _settle(args, kwargs)
+            return method(*args, **kwargs)
+        if THIS not in kwargs:
+            raise InvalidModelTask(
+                f"The task {name} was sent without the row that it is to run on. Celery's own map, "
+                "starmap and chunks leave it out: use those of the method, as in "
+                "instance.method.map(...).",
+                name,
             )
-        return method(row, *args, **kwargs)
+        this = kwargs.pop(THIS)
+        this = from_plain(this) or this
+        if policy.fetches_self and isinstance(this, ModelReference):
+            with policy.fetched(_running(), this) as row:
+                args, kwargs = replace((args, kwargs), lambda value: row if value == this else None)
+                args, kwargs = _settle(args, kwargs)
+                return method(_checked(row), *args, **kwargs)
+        row, args, kwargs = _settle(this, args, kwargs)
+        return method(_checked(row), *args, **kwargs)
+
+    def _checked(row: Any) -> Any:
+        if not isinstance(row, model):
+            raise InvalidModelTask(
+                f"The task {name} was sent for {type(row).__qualname__} and not for an instance of "
+                f"{model._meta.label}. Send it as instance.method.delay().",
+                name,
+            )
+        return row
 
     functools.update_wrapper(run, method)
     run.__module__ = model.__module__
-    run.__qualname__ = f"{model.__qualname__}.{attribute}"
-    run.__signature__ = _without_self(method, bind)  # type: ignore[attr-defined]
-    _share(run, name=task_name(model, attribute), bind=bind, **options)
+    run.__qualname__ = name.removeprefix(f"{model.__module__}.")
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    for known_as in (name, *aliases):
+        _claim(known_as, f"{model.__module__}.{model.__qualname__}:{method.__qualname__}")
+        _share(run, name=known_as, row_policy=policy, on_commit=on_commit, **options)
+
+
+def _claim(name: str, owner: str) -> None:
+    """Raise ``InvalidModelTask`` if a task has the name already and is another."""
+    taken = _owners.setdefault(name, owner)
+    if taken == owner:
+        for app in _get_active_apps():
+            found = app._tasks.get(name) if app.finalized else None
+            if found is not None and not hasattr(found, "row_policy"):
+                taken = f"{found.__module__}.{found.__name__}"
+    if taken != owner:
+        raise InvalidModelTask(
+            f"The task name {name!r} of {owner} is taken by {taken}. Give one of them another "
+            "with name=.",
+            name,
+        )
 
 
 def find(name: str) -> Any:
@@ -74,7 +170,7 @@ def task(function: Any = None, /, **options: Any) -> Any:
     """Make a function a shared task whose arguments may hold model instances.
 
     It is ``celery.shared_task`` with the setting ``CEREAL_METHODS["SERIALIZER"]``
-    as serializer; bare or with options, as there.
+    as serializer, and ``on_missing`` as for ``model_task``; bare or with options.
     """
     if function is None:
         return functools.partial(task, **options)
@@ -85,6 +181,7 @@ def task(function: Any = None, /, **options: Any) -> Any:
 
     functools.update_wrapper(run, function)
     run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    options.setdefault("row_policy", RowPolicy.from_options(function.__qualname__, options))
     options.setdefault("serializer", conf.get("SERIALIZER"))
     return _share(run, **options)
 
@@ -102,7 +199,8 @@ def arguments_for(
 def settle(*values: Any) -> tuple[Any, ...]:
     """Return the values with fresh instances for the references in them, at any depth.
 
-    One query per model and database; none where there is no reference.
+    One query per model and database; none where there is no reference. Rows that
+    are gone or cannot be asked for are a matter of the running task's policy.
     """
     found: dict[Any, Any] = {}
 
@@ -113,7 +211,7 @@ def settle(*values: Any) -> tuple[Any, ...]:
     replace(values, note)
     if not found:
         return values
-    rows = dict(zip(found, fetch_all(list(found)), strict=True))
+    rows = dict(zip(found, fetch_for(_running(), list(found)), strict=True))
     settled: tuple[Any, ...] = replace(values, lambda value: _row_for(value, rows))
     return settled
 
@@ -132,8 +230,9 @@ def _settle(*values: Any) -> tuple[Any, ...]:
     ``task_always_eager``) brings instances that were in no message: they are
     fetched again, as a worker would.
     """
-    request = current_task.request if current_task else None
-    if request is not None:
+    task = _running()
+    if task is not None:
+        request = task.request
         if isinstance(request.args, LazyArgs):
             return values
         if request.is_eager:
@@ -141,10 +240,18 @@ def _settle(*values: Any) -> tuple[Any, ...]:
     return settle(*values)
 
 
-def _without_self(method: Callable[..., Any], bind: bool) -> inspect.Signature:
-    """Return the signature of a method's task."""
+def _running() -> Any:
+    """Return the Celery task that runs, or None."""
+    return current_task._get_current_object()  # type: ignore[attr-defined]
+
+
+def signature_of(method: Callable[..., Any], *, takes_row: bool, bind: bool) -> inspect.Signature:
+    """Return the signature of a method's task: without the row, which comes as ``this``."""
     signature = inspect.signature(method)
-    parameters = list(signature.parameters.values())[1:]
+    parameters = list(signature.parameters.values())
+    if not takes_row:
+        return signature
+    del parameters[0]
     if bind:  # the task is passed by Celery, and positionally
         parameters[0] = parameters[0].replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
     this = inspect.Parameter(THIS, inspect.Parameter.KEYWORD_ONLY)

@@ -128,7 +128,8 @@ def test_an_unknown_model_fails(worker: Worker, send: Callable[..., Any]) -> Non
         result.get(timeout=SECONDS)
     assert str(caught.value) == (
         "This process has no model 'shop.Gone', which a message refers to. Add its app to "
-        "INSTALLED_APPS here, or deploy the code that has the model before sending."
+        "INSTALLED_APPS here, or deploy the code that has the model before sending. If it was "
+        "renamed or moved, name it in CEREAL_METHODS['MODEL_ALIASES']."
     )
     assert order.ship.delay("dhl").get(timeout=SECONDS) == "shipped"
 

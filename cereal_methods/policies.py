@@ -1,0 +1,271 @@
+"""What happens to a task whose rows are gone, locked or cannot be asked for.
+
+None of it happens in the task's method, which has not begun: a fetch that could
+not be made is made again, by a message of its own, and does not count as a
+retry of the task's.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from celery import states
+from celery.exceptions import Ignore, Retry
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
+
+from . import conf
+from .exceptions import InvalidModelTask
+from .hydration import fetch_all, missing_rows
+
+if TYPE_CHECKING:
+    from .references import ModelReference, Reference
+
+logger = logging.getLogger("cereal_methods")
+
+#: The state of a task that was discarded, because its row was gone or locked.
+IGNORED: Final = states.IGNORED
+
+#: The message header that counts how often a fetch was put off.
+_TRIES: Final = "cereal_fetch_tries"
+
+_UNAVAILABLE: Final = (OperationalError, InterfaceError)
+_ON_MISSING: Final = ("raise", "discard", "retry")
+_LOCK_OPTIONS: Final = frozenset({"nowait", "skip_locked", "of", "no_key"})
+
+#: What a task does when rows of its message are gone; see ``model_task``.
+OnMissing = str | Callable[[ObjectDoesNotExist], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RowPolicy:
+    """How a task fetches its row, and what it does when it cannot."""
+
+    on_missing: OnMissing = "raise"
+    select_related: tuple[str, ...] | bool = False
+    prefetch_related: tuple[Any, ...] = ()
+    select_for_update: Mapping[str, Any] | None = None
+    manager: str | None = None
+
+    @classmethod
+    def from_options(cls, name: str, options: dict[str, Any]) -> RowPolicy:
+        """Take the policy's options out of those of a task.
+
+        Raises ``InvalidModelTask`` for an option that has no such value.
+        """
+        given = {key: options.pop(key) for key in cls.__slots__ if key in options}
+        on_missing = given.get("on_missing", "raise")
+        if on_missing not in _ON_MISSING and not callable(on_missing):
+            raise InvalidModelTask(
+                f"@model_task of {name}: on_missing is {on_missing!r}. It must be 'raise', "
+                "'discard', 'retry', or a function that takes the DoesNotExist.",
+                name,
+            )
+        related = given.get("select_related", False)
+        if not isinstance(related, bool):
+            given["select_related"] = (related,) if isinstance(related, str) else tuple(related)
+        prefetch = given.get("prefetch_related", ())
+        given["prefetch_related"] = (prefetch,) if isinstance(prefetch, str) else tuple(prefetch)
+        lock = given.get("select_for_update")
+        if lock is True:
+            lock = {}
+        elif lock is False:
+            lock = None
+        if lock is not None and not (isinstance(lock, Mapping) and lock.keys() <= _LOCK_OPTIONS):
+            raise InvalidModelTask(
+                f"@model_task of {name}: select_for_update is {lock!r}. It must be True or a "
+                f"dict of Django's options for it: {', '.join(sorted(_LOCK_OPTIONS))}.",
+                name,
+            )
+        given["select_for_update"] = lock
+        return cls(**given)
+
+    @property
+    def fetches_self(self) -> bool:
+        """Whether ``self`` is fetched by itself, in another way than other rows."""
+        return bool(
+            self.select_related
+            or self.prefetch_related
+            or self.manager
+            or self.select_for_update is not None
+        )
+
+    def check_dispatch(self, reference: ModelReference, name: str) -> None:
+        """Raise ``InvalidModelTask`` if the row's database cannot lock as the task asks."""
+        if self.select_for_update is None:
+            return
+        features = connections[reference.using].features
+        lacks = None
+        if not features.has_select_for_update:
+            lacks = "select_for_update"
+        for option in ("nowait", "skip_locked", "of"):
+            if self.select_for_update.get(option) and not getattr(
+                features, f"has_select_for_update_{option}"
+            ):
+                lacks = lacks or f"select_for_update with {option}"
+        if lacks:
+            vendor = connections[reference.using].display_name
+            raise InvalidModelTask(
+                f"{name} cannot be sent for {reference!r}: its database {reference.using!r} "
+                f"({vendor}) has no {lacks}. Use another database, or take the option away.",
+                name,
+            )
+
+    @contextmanager
+    def fetched(self, task: Any, reference: ModelReference) -> Iterator[Any]:
+        """Give the row of ``self``: in a transaction of its own and locked, if it is to be."""
+        if self.select_for_update is None:
+            with _put_off(task, self):
+                row = self._fetch(reference)
+            yield row
+            return
+        with transaction.atomic(using=reference.using):
+            with _put_off(task, self):
+                row = self._fetch(reference)
+            yield row
+
+    def _fetch(self, reference: ModelReference) -> Any:
+        model: Any = reference.model
+        manager = getattr(model, self.manager) if self.manager else model._base_manager
+        queryset = manager.using(reference.using)
+        if self.select_related:
+            names: Any = () if self.select_related is True else self.select_related
+            queryset = queryset.select_related(*names)
+        if self.prefetch_related:
+            queryset = queryset.prefetch_related(*self.prefetch_related)
+        lock = self.select_for_update
+        if lock is not None:
+            queryset = queryset.select_for_update(**lock)
+        try:
+            for row in queryset.filter(pk=reference.pk):
+                return row
+        except DatabaseError as error:
+            if lock and lock.get("nowait") and _says_locked(error):
+                raise RowLocked(reference) from error
+            raise
+        if (
+            lock
+            and lock.get("skip_locked")
+            and model._base_manager.using(reference.using).filter(pk=reference.pk).exists()
+        ):
+            raise RowLocked(reference)
+        raise missing_rows([reference])
+
+
+DEFAULT: Final = RowPolicy()
+
+
+class RowLocked(Exception):
+    """A row is locked by another transaction, and the task is not to wait for it."""
+
+    def __init__(self, reference: ModelReference) -> None:
+        super().__init__(f"{reference!r} is locked by another transaction.")
+
+
+def policy_of(task: Any) -> RowPolicy:
+    """Return the policy of a Celery task; any task has at least the default."""
+    policy: RowPolicy = getattr(task, "row_policy", DEFAULT)
+    return policy
+
+
+def fetch_for(task: Any, references: Sequence[Reference]) -> list[Any]:
+    """Return what the references of a task's message name, by the task's policy.
+
+    ``task`` is the Celery task that runs, or None. Raises what ends or puts off
+    the task where rows are gone or their database is unavailable.
+    """
+    with _put_off(task, policy_of(task)):
+        return fetch_all(references)
+
+
+@contextmanager
+def _put_off(task: Any, policy: RowPolicy) -> Iterator[None]:
+    """Turn the failure of a fetch into what the task's policy makes of it."""
+    try:
+        yield
+    except ObjectDoesNotExist as error:
+        if policy.on_missing == "raise" or _runs_inline(task):
+            raise
+        if policy.on_missing == "retry":
+            _retry(task, error)
+        if callable(policy.on_missing):
+            policy.on_missing(error)
+        _discard(task, error)
+    except RowLocked as error:
+        lock = policy.select_for_update or {}
+        if lock.get("skip_locked") and not _runs_inline(task):
+            _discard(task, error)
+        _retry(task, error)
+    except _UNAVAILABLE as error:
+        _retry(task, error)
+    else:
+        headers = task.request.headers if task else None
+        if headers:  # the next fetch of a task that retries itself counts anew
+            headers.pop(_TRIES, None)
+
+
+def _runs_inline(task: Any) -> bool:
+    """Whether nothing but an exception can tell the caller: no message has brought the task."""
+    return not task or bool(task.request.called_directly)
+
+
+def _discard(task: Any, error: Exception) -> NoReturn:
+    request = task.request
+    logger.warning("Task %s[%s] is discarded: %s", task.name, request.id, error)
+    if not request.is_eager:
+        if request.chord:  # whose body would wait for it
+            task.backend.mark_as_done(request.id, None, request=request)
+        elif not task.ignore_result:
+            task.backend.store_result(request.id, None, IGNORED, request=request)
+    raise Ignore(str(error)) from error
+
+
+def _retry(task: Any, error: Exception) -> NoReturn:
+    """Send the message once more, to run later; raise ``error`` when it was often enough."""
+    if _runs_inline(task) or task.request.is_eager:
+        raise error
+    request = task.request
+    tries = (request.headers or {}).get(_TRIES, 0)
+    if tries >= conf.get("FETCH_MAX_RETRIES"):
+        raise error
+    longest = conf.get("FETCH_RETRY_BACKOFF_MAX")
+    countdown = min(conf.get("FETCH_RETRY_BACKOFF") * 2**tries, longest)
+    countdown *= random.uniform(0.75, 1.0)  # noqa: S311  (tasks that failed together part)
+    args, kwargs = (
+        part.plainly(references=True) if hasattr(part, "plainly") else part
+        for part in (request.args, request.kwargs)
+    )
+    signature = task.signature_from_request(
+        request,
+        args,
+        kwargs,
+        countdown=countdown,
+        retries=request.retries,
+        headers={**(request.headers or {}), _TRIES: tries + 1},
+    )
+    logger.warning(
+        "Task %s[%s] fetches its rows again in %.1fs: %s: %s",
+        task.name,
+        request.id,
+        countdown,
+        type(error).__name__,
+        error,
+    )
+    try:
+        signature.apply_async()
+    except Exception as failure:  # the broker is away too: this is a failure, and recorded
+        raise error from failure
+    raise Retry(str(error), error, countdown) from error
+
+
+def _says_locked(error: DatabaseError) -> bool:
+    cause: Any = error.__cause__
+    # PostgreSQL: lock_not_available. MySQL: ER_LOCK_NOWAIT; MariaDB: ER_LOCK_WAIT_TIMEOUT.
+    return getattr(cause, "sqlstate", None) == "55P03" or bool(
+        getattr(cause, "args", None) and cause.args[0] in (3572, 1205)
+    )
