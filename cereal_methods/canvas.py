@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -45,6 +46,9 @@ def ensure_self(function: Callable[..., R]) -> Callable[..., R]:
             args = (*settle(from_plain(this) or this), *args)
         return function(*args, **kwargs)
 
+    # Celery checks arguments by the signature, which fits the function's own only
+    # where "this" is its first.
+    ensured.__signature__ = inspect.signature(lambda *args, **kwargs: None)  # type: ignore[attr-defined]
     return ensured
 
 

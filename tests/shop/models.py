@@ -83,6 +83,53 @@ class Order(Stamped):
         return self.pk, before
 
     @model_task
+    def trace(self, *before: Any) -> list[Any]:
+        """Return the order's number and what came before."""
+        mark("begin", number=self.number)
+        return [self.number, *before]
+
+    @model_task
+    def me(self) -> Order:
+        """Return the order itself."""
+        mark("begin", number=self.number)
+        return self
+
+    @model_task
+    def meet(self, *others: Order) -> list[str]:
+        """Return the numbers of this order and of others."""
+        mark("begin", number=self.number)
+        return [self.number, *(other.number for other in others)]
+
+    @model_task
+    def fail(self, *before: Any) -> None:
+        """Fail."""
+        mark("begin", number=self.number)
+        raise ValueError(f"order {self.number} fails")
+
+    @model_task
+    def on_error(self, request: Any, error: BaseException, traceback: Any) -> None:
+        """Note an error, as Celery's errbacks of the new style do."""
+        mark("errback", number=self.number, error=str(error), id=request.id)
+
+    @model_task
+    def on_error_id(self, task_id: str) -> None:
+        """Note an error, as Celery's errbacks of the old style do."""
+        mark("errback", number=self.number, id=task_id)
+
+    @model_task(bind=True)
+    def replaced(self, task: Any, other: Order) -> Any:
+        """Let another order's method take this one's place."""
+        mark("begin", number=self.number)
+        return task.replace(other.trace.s(self.number))
+
+    @model_task(bind=True)
+    def enlarge(self, task: Any, other: Order) -> list[str]:
+        """Add another order's method to the chord that this one is in."""
+        mark("begin", number=self.number)
+        task.add_to_chord(other.trace.s())
+        return [self.number]
+
+    @model_task
     def itself(self, *others: Any, **named: Any) -> Any:
         """Return what the method was called with."""
         return [self, *others, named]

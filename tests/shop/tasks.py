@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from cereal_methods import CEREAL_JSON, CEREAL_PICKLE, task
+from cereal_methods import CEREAL_JSON, CEREAL_PICKLE, ensure_self, task
 
 from .models import Order
 from .probe import mark
@@ -71,6 +71,19 @@ def numbers(results: list[list[Any]], last: Order) -> list[str]:
     return [*(order.number for order, _ in results), last.number]
 
 
+@shared_task(serializer="json")
+def plain(*args: Any) -> list[Any]:
+    """Return the arguments of a task under Celery's own json."""
+    return ["plain", *args]
+
+
+@task
+@ensure_self
+def labelled(order: Order, *before: Any) -> list[Any]:
+    """Return the order's number and what came before."""
+    return ["labelled", order.number, *before]
+
+
 class Opaque:
     """A value that only pickle can carry."""
 
@@ -82,3 +95,9 @@ class Opaque:
 def unwrap(opaque: Opaque) -> str:
     """Return the number of the order inside."""
     return opaque.order.number
+
+
+@task
+def first_of(orders: list[Order]) -> Order:
+    """Return the first of some orders."""
+    return orders[0]

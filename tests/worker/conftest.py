@@ -10,12 +10,12 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
 
+from cereal_methods import CEREAL_PICKLE
 from tests.celery import app
 
 from .workers import Worker
@@ -40,7 +40,16 @@ def need(url: str) -> None:
 def servers() -> None:
     """Ask for the servers that all of these tests need."""
     need(settings.POSTGRES_URL)
-    need(settings.REDIS_URL)
+    need(settings.CELERY_BROKER_URL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def result_tables(servers: None) -> Iterator[None]:
+    """Remove what Celery's database backend has made, where it is used."""
+    yield
+    if hasattr(settings, "CELERY_DATABASE_TABLE_NAMES"):
+        with app.backend.ResultSession() as session:
+            app.backend.task_cls.metadata.drop_all(session.get_bind())
 
 
 @pytest.fixture(scope="session")
@@ -84,13 +93,35 @@ def worker(request: pytest.FixtureRequest, start_worker: Callable[..., Worker]) 
     found.__exit__()
 
 
+@pytest.fixture(scope="module", params=["cereal-pickle", "cereal-json", "json"])
+def serializer(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each serializer in turn, for all methods that name none, here and in ``any_worker``."""
+    ours = [task for task in app.tasks.values() if hasattr(task, "row_policy")]
+    before = [task.serializer for task in ours]
+    for task in ours:
+        if task.serializer == CEREAL_PICKLE:
+            task.serializer, task._exec_options = request.param, None
+    yield request.param
+    for task, name in zip(ours, before, strict=True):
+        task.serializer, task._exec_options = name, None
+
+
+@pytest.fixture(scope="module")
+def any_worker(serializer: str, start_worker: Callable[..., Worker]) -> Iterator[Worker]:
+    """A worker under each serializer."""
+    found = start_worker(*POOLS["prefork"], TEST_SERIALIZER=serializer)
+    yield found
+    found.__exit__()
+
+
 @pytest.fixture(autouse=True)
 def queue(request: pytest.FixtureRequest) -> Iterator[None]:
     """Send the test's messages to its worker's queue."""
-    found: Any = request.getfixturevalue("worker") if "worker" in request.fixturenames else None
-    if found is None:
+    names = {"worker", "any_worker"} & set(request.fixturenames)
+    if not names:
         yield
         return
+    found: Worker = request.getfixturevalue(names.pop())
     before = app.conf.task_default_queue
     app.conf.task_default_queue = found.queue
     app.amqp.__dict__.pop("queues", None)

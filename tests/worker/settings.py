@@ -7,6 +7,7 @@ the workers, which find it existing.
 from __future__ import annotations
 
 import os
+from urllib.parse import urlsplit
 
 from tests.settings import *  # noqa: F403
 from tests.settings import env
@@ -20,6 +21,13 @@ if "TEST_WORKER" in os.environ:
     DATABASES["default"]["NAME"] = f"test_{DATABASES['default']['NAME']}"
 DATABASES["archive"] = {**DATABASES["default"], "NAME": f"{DATABASES['default']['NAME']}_archive"}
 
-CELERY_BROKER_URL = env("TEST_BROKER_URL", default=REDIS_URL)
-CELERY_RESULT_BACKEND = env("TEST_RESULT_BACKEND", default=REDIS_URL)
+# Where nothing else is said: Redis for messages and results; where "rabbitmq" is,
+# RabbitMQ for messages and the database for results.
+if env("TEST_BROKER", default="redis") == "redis":
+    CELERY_BROKER_URL = CELERY_RESULT_BACKEND = REDIS_URL
+else:
+    CELERY_BROKER_URL = RABBITMQ_URL
+    _server = urlsplit(POSTGRES_URL)._replace(scheme="db+postgresql+psycopg", path="/postgres")
+    CELERY_RESULT_BACKEND = _server.geturl()
+    CELERY_DATABASE_TABLE_NAMES = {"task": "cereal_test_task", "group": "cereal_test_group"}
 CELERY_RESULT_EXPIRES = 600
