@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .serializers import CEREAL_JSON, CEREAL_MSGPACK, CEREAL_PICKLE, CEREAL_YAML
 
 if TYPE_CHECKING:
+    from .canvas import apply_on_commit as apply_on_commit
     from .canvas import ensure_self as ensure_self
     from .exceptions import CerealError as CerealError
     from .hydration import fetch as fetch
@@ -26,6 +27,8 @@ __all__ = [
     "model_task",
     "task",
     "ensure_self",
+    # transactions
+    "apply_on_commit",
     # references
     "ModelReference",
     "fetch",
@@ -39,6 +42,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "apply_on_commit": "canvas",
     "model_task": "methods",
     "task": "tasks",
     "ensure_self": "canvas",

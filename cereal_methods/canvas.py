@@ -74,7 +74,12 @@ def send_on_commit(
 ) -> Any:
     """Send one task when the transaction has committed, and return its result now."""
     task_id = options.setdefault("task_id", uuid())
-    transaction.on_commit(functools.partial(send, **options), using=using, robust=robust)
+
+    @functools.wraps(send)  # for its name, which Django logs if a robust callback fails
+    def send_now() -> None:
+        send(**options)
+
+    transaction.on_commit(send_now, using=using, robust=robust)
     return result_of(task_id)
 
 

@@ -296,6 +296,7 @@ class ModelTask(_Unbound, Generic[M, P, R]):
         super().__init__(method, self._call_bound if bind else _call)
         self._self_options = options
         self._self_attribute = method.__name__
+        self._self_models: list[type[models.Model]] = []
         class_prepared.connect(_on_class_prepared, dispatch_uid=__name__)
 
     if TYPE_CHECKING:
@@ -344,6 +345,12 @@ class ModelTask(_Unbound, Generic[M, P, R]):
         """Register the method's Celery task for a concrete model, or for a manager of it."""
         method, takes_row = self.__wrapped__, self.takes_row(manager)
         options = {key: value for key, value in self._self_options.items() if key != "name"}
+        if any(issubclass(model, parent) for parent in self._self_models):
+            # Names that are given are the parent's task's, which runs for its children too.
+            if "name" in self._self_options:
+                return
+            options.pop("aliases", None)
+        self._self_models.append(model)
         if not takes_row:
             method = method.__get__(manager, model)
         signature = tasks.signature_of(method, takes_row=takes_row, bind=options["bind"])

@@ -124,6 +124,8 @@ class RowPolicy:
                 row = self._fetch(reference)
             yield row
             return
+        with _put_off(task, self):
+            connections[reference.using].ensure_connection()
         with transaction.atomic(using=reference.using):
             with _put_off(task, self):
                 row = self._fetch(reference)

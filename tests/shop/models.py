@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import time
 import uuid
 from typing import Any
 
@@ -36,6 +37,24 @@ class Stamped(models.Model):
         return text
 
 
+def note_missing(error: Exception) -> None:
+    """Note that rows are missing."""
+    mark("missing", error=str(error))
+
+
+class PaidManager(models.Manager["Order"]):
+    """Orders that are paid."""
+
+    def get_queryset(self) -> models.QuerySet[Order]:
+        return super().get_queryset().filter(status="paid")
+
+    @model_task
+    def count_all(self, more: int = 0) -> int:
+        """Count the orders of the manager."""
+        mark("begin")
+        return self.count() + more
+
+
 class Order(Stamped):
     """An order with ten ordinary fields."""
 
@@ -48,6 +67,9 @@ class Order(Stamped):
     total = models.DecimalField(max_digits=9, decimal_places=2, default=decimal.Decimal("9.99"))
     placed_at = models.DateTimeField(auto_now_add=True)
     tries = models.IntegerField(default=0)
+
+    objects: models.Manager[Order] = models.Manager()
+    paid = PaidManager()
 
     def __str__(self) -> str:
         raise AssertionError("a model's __str__ may query, and shows personal data")
@@ -142,6 +164,90 @@ class Order(Stamped):
         if seen < tries:
             raise task.retry(countdown=0)
         return seen, task.request.id
+
+    @model_task(on_missing="discard")
+    def ship_or_not(self) -> str:
+        """Ship the order, if it is still there."""
+        mark("begin")
+        return self.number
+
+    @model_task(on_missing="retry")
+    def ship_later(self) -> str:
+        """Ship the order, as soon as it is there."""
+        mark("begin")
+        return self.number
+
+    @model_task(on_missing=note_missing)
+    def ship_or_note(self, other: Order | None = None) -> str:
+        """Ship the order, or note that it is gone."""
+        mark("begin")
+        return self.number
+
+    @model_task(on_commit=True)
+    def ship_on_commit(self) -> str:
+        """Ship the order after the transaction."""
+        mark("begin")
+        return self.number
+
+    @model_task
+    def add(self) -> None:
+        """Count on the row, as two may do at once."""
+        self._add()
+
+    @model_task(select_for_update=True)
+    def add_locked(self) -> None:
+        """Count on the row, which no other may change meanwhile."""
+        self._add()
+
+    @model_task(select_for_update={"nowait": True})
+    def add_nowait(self) -> str:
+        """Count on the row, later if another holds it."""
+        self._add()
+        return "added"
+
+    @model_task(select_for_update={"skip_locked": True})
+    def add_or_skip(self) -> str:
+        """Count on the row, unless another holds it."""
+        self._add()
+        return "added"
+
+    def _add(self) -> None:
+        mark("begin")
+        tries = self.tries
+        time.sleep(0.002)
+        self.tries = tries + 1
+        self.save(update_fields=["tries"])
+
+    @model_task(select_related="customer", prefetch_related=["line_set"])
+    def summary(self, other: Order | None = None) -> list[Any]:
+        """Return what is fetched along with the row."""
+        mark("begin")
+        customer = self.customer.name if self.customer else None
+        return [customer, [line.position for line in self.line_set.all()], other is self]
+
+    @model_task(manager="paid", on_missing="discard")
+    def ship_paid(self) -> str:
+        """Ship the order if it is paid."""
+        mark("begin")
+        return self.number
+
+    @model_task(name="shop.bill", aliases=["shop.invoice", "shop.charge"])
+    def bill(self) -> str:
+        """Bill the order, under a name of its own."""
+        return self.number
+
+    @model_task
+    @classmethod
+    def number_all(cls, numbers: list[str], *, last: Order | None = None) -> list[str]:
+        """Return the model's name and some numbers."""
+        mark("begin")
+        return [cls.__name__, *numbers, *([last.number] if last else [])]
+
+    @model_task(bind=True)
+    @classmethod
+    def task_of(cls, task: Any) -> str:
+        """Return the name of the task."""
+        return f"{cls.__name__} {task.name}"
 
 
 class Gift(Order):

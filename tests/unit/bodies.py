@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import pytest
 from django.db import models
+from kombu.exceptions import EncodeError
 from kombu.serialization import prepare_accept_content, registry
 
 M = TypeVar("M", bound=models.Model)
@@ -38,6 +40,14 @@ def decode(payload: Any, name: str) -> Any:
     content_type = registry.name_to_type[name]
     encoding = registry._encoders[name].content_encoding
     return registry.loads(payload, content_type, encoding, accept=prepare_accept_content([name]))
+
+
+def refusal(value: Any, name: str) -> Any:
+    """Return the error that a body or a result is refused with."""
+    with pytest.raises(EncodeError) as caught:
+        encode(value, name)
+    assert str(caught.value) == str(caught.value.args[0])
+    return caught.value.args[0]
 
 
 def call_body(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from django.apps import apps
 
 from tests.celery import app
 
@@ -16,3 +18,31 @@ def eager() -> Iterator[None]:
     app.conf.task_always_eager = True
     yield
     app.conf.task_always_eager = before
+
+
+@pytest.fixture
+def sent() -> Iterator[Callable[[], list[Any]]]:
+    """Return the messages that were sent since, from a broker in memory."""
+    with app.connection_for_read() as connection:
+        queue = app.amqp.queues[app.conf.task_default_queue](connection.default_channel)
+        queue.declare()
+        queue.purge()
+
+        def messages() -> list[Any]:
+            return list(iter(lambda: queue.get(no_ack=True, accept=app.conf.accept_content), None))
+
+        yield messages
+        queue.purge()
+
+
+@pytest.fixture
+def new_models() -> Iterator[None]:
+    """Let a test define models of the app ``shop``, and forget them afterwards."""
+    before = dict(apps.all_models["shop"])
+    tasks = set(app.tasks)
+    yield
+    for name in set(apps.all_models["shop"]) - set(before):
+        del apps.all_models["shop"][name]
+    apps.clear_cache()
+    for name in set(app.tasks) - tasks:
+        del app.tasks[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import models
 
 from cereal_methods import ModelReference, fetch
 from cereal_methods.exceptions import UnknownDatabase, UnknownModel
@@ -83,21 +84,18 @@ def test_a_composite_key_finds_its_row(django_assert_num_queries: Any) -> None:
     assert [line.position for line in found] == [3, 1]
 
 
-def test_the_base_manager_fetches() -> None:
-    class Hidden(PaidOrder.objects.__class__):  # type: ignore[name-defined, misc]
-        def get_queryset(self) -> Any:
+def test_the_base_manager_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hiding(models.Manager[Order]):
+        def get_queryset(self) -> models.QuerySet[Order]:
             return super().get_queryset().none()
 
     order = Order.objects.create()
-    hidden = Hidden()
-    hidden.model = Order
-    before = Order._meta.__dict__.get("default_manager")
-    Order._meta.__dict__["default_manager"] = hidden
-    try:
-        assert not Order._default_manager.exists()
-        assert fetch(ModelReference.of(order)) == order
-    finally:
-        Order._meta.__dict__["default_manager"] = before
+    hiding = Hiding()
+    hiding.model = Order
+    monkeypatch.setitem(vars(Order._meta), "default_manager", hiding)
+
+    assert not Order._default_manager.exists()
+    assert fetch(ModelReference.of(order)) == order
 
 
 def test_no_references_cost_no_query(django_assert_num_queries: Any) -> None:

@@ -142,7 +142,7 @@ def test_references_of_other_rows_are_not_equal(other: ModelReference) -> None:
 def test_a_reference_cannot_be_changed() -> None:
     reference = ModelReference("shop.Order", 5, "default")
 
-    with pytest.raises(AttributeError, match="^cannot assign to field 'pk'$"):
+    with pytest.raises(AttributeError, match="cannot assign to field 'pk'"):
         reference.pk = 6  # type: ignore[misc]
 
 

@@ -20,7 +20,7 @@ from tests.celery import app
 
 from .workers import Worker
 
-PORTS = {"postgres": 5432, "redis": 6379, "amqp": 5672}
+PORTS = {"postgres": 5432, "mysql": 3306, "redis": 6379, "amqp": 5672}
 
 
 def need(url: str) -> None:
@@ -39,7 +39,7 @@ def need(url: str) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def servers() -> None:
     """Ask for the servers that all of these tests need."""
-    need(settings.POSTGRES_URL)
+    need(settings.DATABASE_URL)
     need(settings.CELERY_BROKER_URL)
 
 
@@ -93,6 +93,14 @@ def worker(request: pytest.FixtureRequest, start_worker: Callable[..., Worker]) 
     found.__exit__()
 
 
+@pytest.fixture(scope="module")
+def crowd(start_worker: Callable[..., Worker]) -> Iterator[Worker]:
+    """A worker that runs ten tasks at once."""
+    found = start_worker("--pool=threads", "--concurrency=10", "--prefetch-multiplier=1")
+    yield found
+    found.__exit__()
+
+
 @pytest.fixture(scope="module", params=["cereal-pickle", "cereal-json", "json"])
 def serializer(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each serializer in turn, for all methods that name none, here and in ``any_worker``."""
@@ -117,7 +125,7 @@ def any_worker(serializer: str, start_worker: Callable[..., Worker]) -> Iterator
 @pytest.fixture(autouse=True)
 def queue(request: pytest.FixtureRequest) -> Iterator[None]:
     """Send the test's messages to its worker's queue."""
-    names = {"worker", "any_worker"} & set(request.fixturenames)
+    names = {"worker", "any_worker", "crowd"} & set(request.fixturenames)
     if not names:
         yield
         return

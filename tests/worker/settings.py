@@ -16,10 +16,16 @@ POSTGRES_URL = env("TEST_POSTGRES_URL", default="postgres://postgres@127.0.0.1:5
 REDIS_URL = env("TEST_REDIS_URL", default="redis://127.0.0.1:6379/7")
 RABBITMQ_URL = env("TEST_RABBITMQ_URL", default="amqp://guest:guest@127.0.0.1:5672//")
 
-DATABASES = {"default": env.db_url_config(POSTGRES_URL)}
+MARIADB_URL = env("TEST_MARIADB_URL", default="mysql://root@127.0.0.1:3306/cereal_methods")
+
+DATABASE_URL = (
+    POSTGRES_URL if env("TEST_DATABASE", default="postgres") == "postgres" else MARIADB_URL
+)
+DATABASES = {"default": env.db_url_config(DATABASE_URL)}
 if "TEST_WORKER" in os.environ:
     DATABASES["default"]["NAME"] = f"test_{DATABASES['default']['NAME']}"
 DATABASES["archive"] = {**DATABASES["default"], "NAME": f"{DATABASES['default']['NAME']}_archive"}
+DATABASES["replica"] = {**DATABASES["default"], "TEST": {"MIRROR": "default"}}
 
 # Where nothing else is said: Redis for messages and results; where "rabbitmq" is,
 # RabbitMQ for messages and the database for results.
@@ -31,3 +37,5 @@ else:
     CELERY_RESULT_BACKEND = _server.geturl()
     CELERY_DATABASE_TABLE_NAMES = {"task": "cereal_test_task", "group": "cereal_test_group"}
 CELERY_RESULT_EXPIRES = 600
+
+CEREAL_METHODS = {**CEREAL_METHODS, "FETCH_RETRY_BACKOFF": 0.1, "FETCH_RETRY_BACKOFF_MAX": 1}  # noqa: F405
