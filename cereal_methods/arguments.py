@@ -15,13 +15,13 @@ without a query.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, KeysView, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 from celery import current_task
 from celery.exceptions import SoftTimeLimitExceeded
 
-from .exceptions import CerealError, InvalidMessage
+from .exceptions import InvalidMessage
 from .policies import fetch_for, policy_of
 from .references import Reference, from_wire
 
@@ -93,7 +93,7 @@ class Call:
             (self.decoder, self.blob, self.wire, self.mark, self.fetch, self.this, self._error),
         )
 
-    def break_off(self, error: CerealError) -> None:
+    def break_off(self, error: InvalidMessage) -> None:
         """Make the call fail with ``error`` in the worker, before its task begins."""
         self._error = error
 
@@ -104,7 +104,7 @@ class Call:
     def outline(self) -> Arguments:
         """Return args and kwargs with their references in place. Runs no query."""
         if self._outline is None:
-            if isinstance(self._error, CerealError):
+            if isinstance(self._error, InvalidMessage):
                 raise self._error
             self._outline = self._decode(self.references())
         return self._outline
@@ -147,10 +147,23 @@ class Call:
         """Return the values if they were fetched already, else the outline."""
         return self._values if self._values is not None else self.outline()
 
+    def forwarded(self) -> Arguments:
+        """Return args and kwargs for another message, with references in place.
+
+        Data that cannot be made from references (a bound method, say) comes with the
+        instances that were fetched.
+        """
+        try:
+            return self.outline()
+        except InvalidMessage:
+            if self._values is None:
+                raise
+            return self._values
+
     def shown(self) -> tuple[list[Any], dict[str, Any]]:
         """Return args and kwargs for display, with references as their ``repr``."""
         try:
-            if isinstance(self._error, CerealError):
+            if isinstance(self._error, InvalidMessage):
                 raise self._error
             args, kwargs = self.decoder.peek(self.blob, self.references(), self.mark)
             if self.this is not None:
@@ -194,7 +207,7 @@ class LazyArgs(Sequence[Any]):
 
     def plainly(self, *, references: bool) -> list[Any]:
         """Return a list that holds references, or else their text. Runs no query."""
-        return list(self.call.outline()[0]) if references else self.call.shown()[0]
+        return list(self.call.forwarded()[0]) if references else self.call.shown()[0]
 
     def __json__(self) -> list[Any]:
         return self.plainly(references=False)
@@ -217,6 +230,11 @@ class LazyKwargs(Mapping[str, Any]):
     def __iter__(self) -> Iterator[str]:
         return iter(self.call.known()[1])
 
+    def keys(self) -> KeysView[str]:
+        """Return the names, for a call: Python asks for them before any value."""
+        self.call.values()
+        return super().keys()
+
     def __contains__(self, key: object) -> bool:
         return key in self.call.known()[1]
 
@@ -232,7 +250,7 @@ class LazyKwargs(Mapping[str, Any]):
 
     def plainly(self, *, references: bool) -> dict[str, Any]:
         """Return a dict that holds references, or else their text. Runs no query."""
-        return dict(self.call.outline()[1]) if references else self.call.shown()[1]
+        return dict(self.call.forwarded()[1]) if references else self.call.shown()[1]
 
     def __json__(self) -> dict[str, Any]:
         return self.plainly(references=False)

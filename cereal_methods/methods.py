@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -276,8 +277,16 @@ class BoundModelTask(_Bound, Generic[P, R]):
         kwargs = {**to_references(kwargs), THIS: reference.as_plain()}
         return reference.using, to_references(tuple(args)), kwargs
 
+    def __copy__(self) -> BoundModelTask[P, R]:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        # As Python's own bound methods do; wrapt leaves these decisions to subclasses.
+        if self._self_instance is None:
+            return self
+        return getattr(copy.deepcopy(self._self_instance, memo), self._self_parent._self_attribute)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
-        # As Python's own bound methods do; wrapt leaves the decision to subclasses.
         found = self._self_owner if self._self_instance is None else self._self_instance
         return getattr, (found, self._self_parent._self_attribute)
 

@@ -72,6 +72,18 @@ class ResultRecord(dict[str, Any]):
         """Return the value of ``key``, fetched if it is the result."""
         return self[key] if key in self else default  # noqa: SIM401  (it would call itself)
 
+    def pop(self, key: str, *default: Any) -> Any:
+        """Take an item out, fetched if it is the result."""
+        if key == "result":
+            self._settle()
+        return super().pop(key, *default)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Return the value of ``key``, fetched if it is the result, or set it."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
     def items(self) -> Any:
         """Return the record's items, with the result fetched."""
         self._settle()

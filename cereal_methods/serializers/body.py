@@ -8,8 +8,9 @@ embed, or the encoded result::
 
 ``cereal``  the version of this layout.
 ``refs``    the references, each written once. The blobs name them by place.
-``call``    the length of the arguments' blob; the embed's blob is the rest, and
-            is left out when nothing is embedded. A result has no ``call``.
+``call``    the length of the arguments' blob, in bytes, or in characters of text.
+``embed``   the length of the embed's blob, which follows if anything is embedded.
+``result``  the length of a result's blob, in the place of the two.
 ``fetch``   how many references belong to the arguments, if not all.
 ``this``    the place of ``self`` among the references, if it is one.
 ``mark``    the key of a reference in the blobs of ``cereal-json``, if not the usual.
@@ -48,6 +49,14 @@ MARK: Final = "$ref"
 
 _dump_header: Final = json.JSONEncoder(separators=(",", ":")).encode
 _EMBED_KEYS: Final = NO_EMBED.keys()
+_LENGTHS: Final = ("call", "embed", "result")
+
+
+def row_at(rows: Sequence[Any], place: Any) -> Any:
+    """Return the row of the reference that a blob names by its place."""
+    if type(place) is not int or place < 0:
+        raise InvalidMessage(f"The message names a reference {place!r}, which is no place.")
+    return rows[place]
 
 
 def as_bytes(data: Any) -> bytes:
@@ -146,10 +155,9 @@ class BodyFormat:
             if not self.is_ambiguous(blobs, table):
                 break
             mark = f"${mark}"
-        if is_call:
-            header["call"] = len(blobs[0])
-            if fetch != len(table.places):
-                header["fetch"] = fetch
+        header.update(zip(_LENGTHS if is_call else ("result",), map(len, blobs), strict=False))
+        if is_call and fetch != len(table.places):
+            header["fetch"] = fetch
         if mark != MARK:
             header["mark"] = mark
         refs = [reference.as_wire() for reference in table.places]
@@ -180,12 +188,14 @@ class BodyFormat:
         error = error or self._contradiction(header)
         wire, mark = header.get("refs", []), header.get("mark", MARK)
         size = header.get("call")
+        if error is None and len(rest) != sum(header.get(part, 0) for part in _LENGTHS):
+            error = InvalidMessage(
+                "The message is damaged: its body is shorter or longer than its header says."
+            )
         if size is None:
             if error is not None:
                 raise error
             return decode_result(self, rest, wire, mark)
-        if error is None and len(rest) < size:
-            error = InvalidMessage("The message is truncated: its arguments end early.")
         embed: Mapping[str, Any] = NO_EMBED
         if error is not None:
             call = Call(self, rest[:0], [], mark, 0, None, error)
@@ -224,12 +234,15 @@ class BodyFormat:
                 header["cereal"],
             )
         refs = header.get("refs", [])
-        counts = [header.get("call", 0), header.get("fetch", 0), header.get("this", 0)]
+        lengths = [header[part] for part in _LENGTHS if part in header]
+        counts = [*lengths, header.get("fetch", 0), header.get("this", 0)]
         if (
             not isinstance(refs, list)
             or not all(type(count) is int and count >= 0 for count in counts)
-            or counts[1] > len(refs)
-            or ("this" in header and counts[2] >= header.get("fetch", len(refs)))
+            or counts[-2] > len(refs)
+            or ("this" in header and counts[-1] >= header.get("fetch", len(refs)))
+            or ("call" in header) == ("result" in header)
+            or ("embed" in header and "call" not in header)
             or not isinstance(header.get("mark", ""), str)
         ):
             return InvalidMessage(f"The header of a {self.name} message contradicts itself.")

@@ -15,7 +15,7 @@ from kombu.utils.json import JSONEncoder, object_hook
 from ..arguments import LazyArgs, LazyEmbed, LazyKwargs
 from ..exceptions import CerealError, UnsupportedValue
 from ..references import reference_of
-from .body import BodyFormat, Table
+from .body import BodyFormat, Table, row_at
 
 
 class JSONFormat(BodyFormat):
@@ -41,7 +41,7 @@ class JSONFormat(BodyFormat):
 
         def hook(pairs: dict[str, Any]) -> Any:
             if len(pairs) == 1 and mark in pairs:
-                return rows[pairs[mark]]
+                return row_at(rows, pairs[mark])
             return object_hook(pairs)
 
         return json.loads(blob, object_hook=hook)

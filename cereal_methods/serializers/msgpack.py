@@ -8,9 +8,9 @@ from typing import Any, Final
 from kombu.exceptions import SerializerNotInstalled
 
 from ..arguments import LazyArgs, LazyEmbed, LazyKwargs
-from ..exceptions import CerealError, InvalidMessage, UnsupportedValue
+from ..exceptions import CerealError, UnsupportedValue
 from ..references import reference_of
-from .body import BodyFormat, Table, as_bytes
+from .body import BodyFormat, Table, as_bytes, row_at
 
 try:
     import msgpack
@@ -19,8 +19,10 @@ except ImportError as error:
         "cereal-msgpack needs msgpack: pip install 'django-cereal-methods[msgpack]'"
     ) from error
 
-#: The extension type of a reference; its data is the reference's place.
+#: The extension type of a reference, and what stands before the reference's place in
+#: its data: the type may be one of the user's as well.
 _REFERENCE: Final = 0x43
+_MARK: Final = b"$ref"
 
 
 class MsgpackFormat(BodyFormat):
@@ -34,7 +36,7 @@ class MsgpackFormat(BodyFormat):
         def default(obj: Any) -> Any:
             reference = reference_of(obj)
             if reference is not None:
-                return msgpack.ExtType(_REFERENCE, str(table.add(reference)).encode())
+                return msgpack.ExtType(_REFERENCE, _MARK + str(table.add(reference)).encode())
             if isinstance(obj, (LazyArgs, LazyKwargs, LazyEmbed)):
                 return obj.plainly(references=table.is_call)
             raise UnsupportedValue(
@@ -48,8 +50,9 @@ class MsgpackFormat(BodyFormat):
         except (TypeError, ValueError, OverflowError) as error:
             if isinstance(error, CerealError):
                 raise
+            reason = str(error).rstrip(".")
             raise UnsupportedValue(
-                f"cereal-msgpack cannot carry this value: {error}. Convert it, or send the task "
+                f"cereal-msgpack cannot carry this value: {reason}. Convert it, or send the task "
                 "with serializer='cereal-pickle'."
             ) from error
         return packed
@@ -58,9 +61,9 @@ class MsgpackFormat(BodyFormat):
         """Return the packed value, with ``rows[i]`` in the place of reference ``i``."""
 
         def ext_hook(code: int, data: bytes) -> Any:
-            if code != _REFERENCE:
-                raise InvalidMessage(f"The message holds an unknown extension type {code}.")
-            return rows[int(data)]
+            if code == _REFERENCE and data.startswith(_MARK):
+                return row_at(rows, int(data.removeprefix(_MARK)))
+            return msgpack.ExtType(code, data)
 
         return msgpack.unpackb(blob, ext_hook=ext_hook, raw=False, strict_map_key=False)
 

@@ -10,7 +10,7 @@ from kombu.exceptions import SerializerNotInstalled
 from ..arguments import LazyArgs, LazyEmbed, LazyKwargs
 from ..exceptions import UnsupportedValue
 from ..references import reference_of
-from .body import BodyFormat, Table
+from .body import BodyFormat, Table, row_at
 
 try:
     import yaml
@@ -80,7 +80,7 @@ class _Loader(yaml.SafeLoader):
     rows: Sequence[Any]
 
     def construct_ref(self, node: Any) -> Any:
-        return self.rows[int(self.construct_scalar(node))]
+        return row_at(self.rows, int(self.construct_scalar(node)))
 
 
 _Loader.add_constructor("!ref", _Loader.construct_ref)

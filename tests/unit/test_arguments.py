@@ -58,11 +58,28 @@ def test_looking_at_names_and_sizes_fetches_nothing(
     with django_assert_num_queries(0):
         assert len(args) == 2
         assert len(kwargs) == 2
-        assert list(kwargs.keys()) in (["this", "b"], ["b", "this"])
+        assert list(kwargs) in (["this", "b"], ["b", "this"])
         assert "this" in kwargs
         assert "c" not in kwargs
         assert bool(args)
         assert bool(kwargs)
+
+
+def test_a_call_is_decoded_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = Order.objects.create()
+    args, kwargs, _ = trip(name, [order, 1], {"this": order, "b": [order]})
+    decoder = type(args.call.decoder)
+    decoded = []
+
+    def decode_and_note(*given: Any) -> Any:
+        decoded.append(given)
+        return decode_blob(*given)
+
+    decode_blob = decoder.decode
+    monkeypatch.setattr(decoder, "decode", decode_and_note)
+    unpack(args, kwargs)
+
+    assert len(decoded) == 1
 
 
 def test_a_row_that_is_gone_fails_when_it_is_unpacked(name: str) -> None:
@@ -202,7 +219,7 @@ def test_an_embed_comes_through_a_pipe(name: str) -> None:
 
 def test_an_embed_that_cannot_be_read_fails_the_call() -> None:
     payload = encode(call_body([1], callbacks=["a"]), "cereal-json")
-    args, kwargs, embed = decode(payload[:-3], "cereal-json")
+    args, kwargs, embed = decode(f"{payload[:-1]}]", "cereal-json")
 
     assert embed["callbacks"] is None
     with pytest.raises(InvalidMessage) as caught:

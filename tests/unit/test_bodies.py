@@ -128,7 +128,9 @@ def test_arguments_that_end_early_fail_in_the_task(name: str, unsealed: None) ->
     assert embed == NO_EMBED
     with pytest.raises(InvalidMessage) as caught:
         unpack(args, kwargs)
-    assert str(caught.value) == "The message is truncated: its arguments end early."
+    assert str(caught.value) == (
+        "The message is damaged: its body is shorter or longer than its header says."
+    )
     assert repr((args, kwargs)) == "(('<unreadable message>',), {})"
 
 

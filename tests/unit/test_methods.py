@@ -228,7 +228,7 @@ def test_a_call_on_the_class_without_its_instance_is_refused(
 
 
 def test_a_parent_is_no_instance_of_the_child(order: Order) -> None:
-    with pytest.raises(InvalidModelTask, match="takes an instance of shop.Gift first"):
+    with pytest.raises(InvalidModelTask, match=r"takes an instance of shop\.Gift first"):
         Gift.ship.delay(order, "dhl")
 
 

@@ -8,7 +8,6 @@ import msgpack
 import pytest
 from kombu.exceptions import EncodeError
 
-from cereal_methods.exceptions import InvalidMessage
 from tests.shop.models import Order
 
 from .bodies import call_body, decode, encode, refusal, stored, trip, unpack
@@ -60,14 +59,3 @@ def test_a_timestamp_arrives_as_it_was() -> None:
     args, kwargs, _ = trip("cereal-msgpack", [msgpack.Timestamp(5, 6)])
 
     assert unpack(args, kwargs) == ((msgpack.Timestamp(5, 6),), {})
-
-
-def test_an_unknown_extension_type_in_a_message_fails_in_the_task() -> None:
-    blob = msgpack.packb([[msgpack.ExtType(0x44, b"x")], {}])
-    payload = b'{"cereal":1,"call":%d}\n' % len(blob) + blob
-
-    args, kwargs, _ = decode(payload, "cereal-msgpack")
-
-    with pytest.raises(InvalidMessage) as caught:
-        unpack(args, kwargs)
-    assert str(caught.value) == "The message holds an unknown extension type 68."
