@@ -1,0 +1,72 @@
+"""A small shop: customers, their orders, and what happened to those."""
+
+import os
+import uuid
+
+from django.db import models
+from django.utils import timezone
+
+from cereal_methods import model_task
+
+
+class Customer(models.Model):
+    name = models.CharField(max_length=100)
+    email = models.EmailField()
+
+    def __str__(self):
+        return self.name
+
+
+class Order(models.Model):
+    class Status(models.TextChoices):
+        PAID = "paid"
+        PACKED = "packed"
+        SHIPPED = "shipped"
+
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="orders")
+    number = models.CharField(max_length=20, unique=True)
+    status = models.CharField(max_length=10, choices=Status, default=Status.PAID)
+    street = models.CharField(max_length=100)
+    city = models.CharField(max_length=100)
+    total = models.DecimalField(max_digits=9, decimal_places=2)
+    parcel = models.UUIDField(null=True)
+    carrier = models.CharField(max_length=20, blank=True)
+    placed_at = models.DateTimeField(default=timezone.now)
+    shipped_at = models.DateTimeField(null=True)
+
+    def __str__(self):
+        return f"order {self.number}"
+
+    @model_task
+    def pack(self, parcel=None):
+        """Put the order into a parcel, which may have others in it, and return the parcel."""
+        self.status, self.parcel = self.Status.PACKED, parcel or uuid.uuid4()
+        self.save()
+        self.note(f"packed into parcel {self.parcel}")
+        return self.parcel
+
+    @model_task
+    def ship(self, carrier):
+        """Hand the order to a carrier, and return the address that is on it."""
+        self.status, self.carrier, self.shipped_at = self.Status.SHIPPED, carrier, timezone.now()
+        self.save()
+        self.note(f"shipped with {carrier} to {self.street}, {self.city}")
+        return f"{self.street}, {self.city}"
+
+    def note(self, text):
+        self.events.create(text=text, process=os.getpid())
+
+
+class Event(models.Model):
+    """What happened to an order, and which process did it."""
+
+    order = models.ForeignKey(Order, models.CASCADE, related_name="events")
+    text = models.CharField(max_length=200)
+    process = models.IntegerField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self):
+        return f"{self.order}: {self.text}"
