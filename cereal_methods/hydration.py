@@ -29,24 +29,24 @@ def fetch_all(references: Sequence[Reference]) -> list[Any]:
     often it is named. (A database that limits the parameters of a query gets
     several, as with Django's ``in_bulk``.) Raises what ``fetch`` raises.
     """
-    wanted: dict[tuple[str, str], dict[Any, None]] = {}
-    for reference in references:
-        keys = wanted.setdefault((reference.label, reference.using), {})
-        keys.update(dict.fromkeys(reference.keys))
+    # Not by label: a model that was renamed has two.
     models_by_label = {reference.label: reference.model for reference in references}
+    wanted: dict[tuple[type[models.Model], str], dict[Any, None]] = {}
+    for reference in references:
+        keys = wanted.setdefault((models_by_label[reference.label], reference.using), {})
+        keys.update(dict.fromkeys(reference.keys))
     rows = {
-        (label, using): _query(models_by_label[label], using, list(keys))
-        for (label, using), keys in wanted.items()
+        (model, using): _query(model, using, list(keys)) for (model, using), keys in wanted.items()
     }
+    rows_of = [rows[models_by_label[ref.label], ref.using] for ref in references]
     missing = [
         reference
-        for reference in references
-        if isinstance(reference, ModelReference)
-        and reference.pk not in rows[reference.label, reference.using]
+        for reference, found in zip(references, rows_of, strict=True)
+        if isinstance(reference, ModelReference) and reference.pk not in found
     ]
     if missing:
         raise missing_rows(missing)
-    return [reference.pick(rows[reference.label, reference.using]) for reference in references]
+    return [reference.pick(found) for reference, found in zip(references, rows_of, strict=True)]
 
 
 def missing_rows(references: Sequence[ModelReference]) -> models.ObjectDoesNotExist:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import FunctionType
@@ -15,7 +14,7 @@ from django.db import models
 from django.db.models.signals import class_prepared
 from wrapt import BoundFunctionWrapper, FunctionWrapper
 
-from . import canvas, conf, tasks
+from . import canvas, conf, definitions, tasks
 from .arguments import THIS
 from .exceptions import InvalidModelTask
 from .policies import RowPolicy, policy_of
@@ -245,9 +244,16 @@ class BoundModelTask(_Bound, Generic[P, R]):
                 f" from the abstract model {model.__qualname__}, which has no rows. Use it from a "
                 "concrete model."
             )
-        if wrong:
-            raise InvalidModelTask(f"{self.__qualname__} cannot be sent{wrong}", self.__qualname__)
-        return model, None
+        else:
+            # super().ship.delay() in a method that overrides ship is the parent's task.
+            for base in model.__mro__:
+                if base in self._self_parent._self_models:
+                    return base, None
+            wrong = (
+                f" by super(): {model._meta.label} overrides it, and no model that it inherits "
+                "from has a task for it. Give the method another name as well, and send that."
+            )
+        raise InvalidModelTask(f"{self.__qualname__} cannot be sent{wrong}", self.__qualname__)
 
     def _arguments(
         self, task: Any, args: Any, kwargs: Mapping[str, Any] | None
@@ -299,8 +305,8 @@ class ModelTask(_Unbound, Generic[M, P, R]):
     def __init__(self, method: Callable[Concatenate[M, P], R], options: dict[str, Any]) -> None:
         options = dict(options)
         bind = options.setdefault("bind", False)
-        _check_method(method, bind=bind)
-        tasks.check_options(method.__qualname__, options)
+        definitions.check_method(method, bind=bind)
+        definitions.check_options(method.__qualname__, options)
         RowPolicy.from_options(method.__qualname__, dict(options))
         super().__init__(method, self._call_bound if bind else _call)
         self._self_options = options
@@ -451,10 +457,11 @@ def _model_tasks(owner: type) -> Iterator[ModelTask[Any, Any, Any]]:
 def _as_model_task(base: type, name: str, attribute: Any) -> ModelTask[Any, Any, Any] | None:
     if isinstance(attribute, ModelTask):
         return attribute
-    if isinstance(attribute, classmethod) and isinstance(attribute.__func__, ModelTask):
+    hidden = getattr(attribute, "__func__", getattr(attribute, "fget", None))
+    if isinstance(hidden, ModelTask):
         raise InvalidModelTask(
-            f"@model_task cannot be used here: @classmethod stands above it on {base.__qualname__}."
-            f"{name}. Put @model_task first.",
+            f"@model_task cannot be used here: @{type(attribute).__name__} stands above it on "
+            f"{base.__qualname__}.{name}. Put @model_task first, and on a method.",
             name,
         )
     # A decorator above that uses functools.wraps: the task is what it returned.
@@ -476,30 +483,3 @@ def _registered(model: type[models.Model]) -> list[type[models.Model]]:
     for child in model.__subclasses__():
         found.extend(_registered(child))
     return found
-
-
-def _check_method(method: Any, *, bind: bool) -> None:
-    name = getattr(method, "__qualname__", repr(method))
-    function = method.__func__ if isinstance(method, classmethod | staticmethod) else method
-    wrong = None
-    if isinstance(function, type | property) or not callable(function):
-        name = getattr(getattr(method, "fget", None), "__qualname__", name)
-        kind = "class" if isinstance(function, type) else type(function).__name__
-        wrong = f"is a {kind} and no method. Decorate a function in the body of a model"
-    elif not hasattr(function, "__get__"):
-        wrong = f"is a {type(function).__name__}, which does not bind to instances. Use a function"
-    elif inspect.iscoroutinefunction(function):
-        wrong = "is a coroutine function, which Celery cannot run. Wrap it with async_to_sync"
-    else:
-        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        parameters = inspect.signature(function).parameters.values()
-        positional = [parameter for parameter in parameters if parameter.kind in kinds]
-        expected = (0 if isinstance(method, staticmethod) else 1) + bind
-        if len(positional) < expected - bind:
-            wrong = "takes no self. Decorate a method with self as its first parameter"
-        elif len(positional) < expected:
-            wrong = "takes no task. With bind=True the task comes second: def method(self, task)"
-        elif any(parameter.name == THIS for parameter in parameters):
-            wrong = f"has a parameter {THIS!r}, under which self travels. Rename it"
-    if wrong:
-        raise InvalidModelTask(f"@model_task cannot be used here: {name} {wrong}.", name)

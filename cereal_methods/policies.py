@@ -126,10 +126,17 @@ class RowPolicy:
             return
         with _put_off(task, self):
             connections[reference.using].ensure_connection()
-        with transaction.atomic(using=reference.using):
+        try:
+            with transaction.atomic(using=reference.using):
+                try:
+                    row = self._fetch(reference)
+                except Exception as error:
+                    raise _NotFetched(error) from error
+                yield row
+        except _NotFetched as failed:
+            # After the transaction, which would take back what on_missing does.
             with _put_off(task, self):
-                row = self._fetch(reference)
-            yield row
+                raise failed.error from failed.error.__cause__
 
     def _fetch(self, reference: ModelReference) -> Any:
         model: Any = reference.model
@@ -167,6 +174,13 @@ class RowLocked(Exception):
 
     def __init__(self, reference: ModelReference) -> None:
         super().__init__(f"{reference!r} is locked by another transaction.")
+
+
+class _NotFetched(Exception):
+    """A row could not be fetched, in a transaction that is to end first."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 def policy_of(task: Any) -> RowPolicy:

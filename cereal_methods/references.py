@@ -19,7 +19,13 @@ from django.db import models, router
 from django.db.models.query import ModelIterable
 
 from . import conf
-from .exceptions import InvalidMessage, UnknownModel, UnsavedInstance, UnsupportedKey
+from .exceptions import (
+    InvalidMessage,
+    UnknownModel,
+    UnsavedInstance,
+    UnsupportedKey,
+    UnsupportedValue,
+)
 
 #: The most keys that a queryset argument may carry.
 MAX_QUERYSET_ROWS: Final = 10_000
@@ -40,6 +46,15 @@ _TAGGED: Final[Mapping[type, tuple[str, Callable[[Any], str], Callable[[str], An
     decimal.Decimal: ("decimal", str, decimal.Decimal),
 }
 _TAGS: Final = {tag: parse for tag, _, parse in _TAGGED.values()}
+
+
+def _refuse_json(reference: Any) -> Any:
+    """Raise ``UnsupportedValue``; kombu's json asks for this where it meets a reference."""
+    raise UnsupportedValue(
+        f"Celery's own json cannot carry {reference!r}: of a method's instances it carries self "
+        "alone. Send the task with serializer='cereal-json'.",
+        type(reference),
+    )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -104,6 +119,8 @@ class ModelReference:
         """Return the form in which ``self`` travels under any serializer."""
         return {PLAIN_KEY: self.as_wire()}
 
+    __json__ = _refuse_json
+
     def __repr__(self) -> str:
         return f"<{self.label} {self.pk}>"
 
@@ -166,6 +183,8 @@ class QuerySetReference:
     def as_wire(self) -> list[Any]:
         """Return the reference as lists, dicts, strings and integers."""
         return [self.label, [_to_wire(pk) for pk in self.pks], self.using, "rows"]
+
+    __json__ = _refuse_json
 
     def __repr__(self) -> str:
         return f"<{self.label} {len(self.pks)} rows>"

@@ -9,13 +9,12 @@ among them would not stay first.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from celery import Task, current_app, current_task, shared_task
+from celery import current_app, current_task, shared_task
 from celery._state import _get_active_apps  # type: ignore[attr-defined]
 
 from . import conf
@@ -31,34 +30,6 @@ if TYPE_CHECKING:
 _share: Any = shared_task
 
 
-#: The options of ``@model_task`` that are the library's and not Celery's.
-OWN_OPTIONS: Final = frozenset({"aliases", "on_commit", *RowPolicy.__slots__})
-
-# What shared_task takes beside the attributes of a task class.
-_SHARED_OPTIONS: Final = frozenset(
-    {
-        "autoretry_for",
-        "base",
-        "bind",
-        "compression",
-        "delivery_mode",
-        "dont_autoretry_for",
-        "exchange",
-        "immediate",
-        "mandatory",
-        "pydantic",
-        "pydantic_context",
-        "pydantic_dump_kwargs",
-        "pydantic_strict",
-        "queue",
-        "retry_backoff",
-        "retry_backoff_max",
-        "retry_jitter",
-        "retry_kwargs",
-        "routing_key",
-    }
-)
-
 # The names of method tasks, and the methods that they belong to.
 _owners: Final[dict[str, str]] = {}
 
@@ -66,21 +37,6 @@ _owners: Final[dict[str, str]] = {}
 def task_name(model: type, *path: str) -> str:
     """Return the name of a method's task: ``shop.models.Order.ship``."""
     return ".".join((model.__module__, model.__name__, *path))
-
-
-def check_options(method: str, options: Mapping[str, Any]) -> None:
-    """Raise ``InvalidModelTask`` for an option that neither the library nor Celery has."""
-    base = options.get("base") or Task
-    known = {*OWN_OPTIONS, *_SHARED_OPTIONS, *(name for name in dir(base) if name[0] != "_")}
-    for option in options:
-        if option not in known:
-            near = difflib.get_close_matches(option, known, n=1)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
-            raise InvalidModelTask(
-                f"@model_task of {method} has no option {option!r}.{meant} Options are those of "
-                "Celery's tasks and of model_task; those of a task class come with base=.",
-                method,
-            )
 
 
 def register(
@@ -103,6 +59,13 @@ def register(
     own = {key: options.pop(key) for key in RowPolicy.__slots__ if key in options}
     own.setdefault("on_missing", conf.get("ON_MISSING"))
     policy = RowPolicy.from_options(name, own)
+    managers = sorted(manager.name for manager in model._meta.managers)
+    if policy.manager is not None and policy.manager not in managers:
+        raise InvalidModelTask(
+            f"@model_task of {name}: {model._meta.label} has no manager {policy.manager!r}. It has "
+            f"{', '.join(managers)}.",
+            name,
+        )
     options.setdefault("serializer", conf.get("SERIALIZER"))
 
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -148,22 +111,33 @@ def register(
 def _claim(name: str, owner: str) -> None:
     """Raise ``InvalidModelTask`` if a task has the name already and is another."""
     taken = _owners.setdefault(name, owner)
-    if taken == owner:
-        for app in _get_active_apps():
-            found = app._tasks.get(name) if app.finalized else None
-            if found is not None and not hasattr(found, "row_policy"):
-                taken = f"{found.__module__}.{found.__name__}"
     if taken != owner:
-        raise InvalidModelTask(
-            f"The task name {name!r} of {owner} is taken by {taken}. Give one of them another "
-            "with name=.",
-            name,
-        )
+        raise _taken(name, owner, taken)
+    for app in _get_active_apps():
+        # Tasks of apps that are not finalized are not there yet; find() looks again.
+        found = app._tasks.get(name) if app.finalized else None
+        if found is not None and not hasattr(found, "row_policy"):
+            raise _taken(name, owner, found)
+
+
+def _taken(name: str, owner: str, by: Any) -> InvalidModelTask:
+    if not isinstance(by, str):
+        by = f"{by.__module__}.{by.__name__}"
+    return InvalidModelTask(
+        f"The task name {name!r} of {owner} is taken by {by}. Give one of them another with name=.",
+        name,
+    )
 
 
 def find(name: str) -> Any:
-    """Return the Celery task of a name, from the current app."""
-    return current_app.tasks[name]
+    """Return the Celery task of a method by its name, from the current app.
+
+    Raises ``InvalidModelTask`` if another task of the app has taken the name since.
+    """
+    found = current_app.tasks[name]
+    if not hasattr(found, "row_policy"):
+        raise _taken(name, _owners[name], found)
+    return found
 
 
 def task(function: Any = None, /, **options: Any) -> Any:
@@ -251,10 +225,17 @@ def signature_of(method: Callable[..., Any], *, takes_row: bool, bind: bool) -> 
     parameters = list(signature.parameters.values())
     if not takes_row:
         return signature
-    del parameters[0]
-    if bind:  # the task is passed by Celery, and positionally
+    if _is_positional(parameters):
+        del parameters[0]
+    if bind and _is_positional(parameters):  # Celery passes the task, and positionally
         parameters[0] = parameters[0].replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
     this = inspect.Parameter(THIS, inspect.Parameter.KEYWORD_ONLY)
     last = parameters and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
     parameters.insert(len(parameters) - 1 if last else len(parameters), this)
     return signature.replace(parameters=parameters)
+
+
+def _is_positional(parameters: list[inspect.Parameter]) -> bool:
+    """Whether the first parameter is one of its own, and not ``*args``."""
+    first = parameters[0].kind if parameters else inspect.Parameter.VAR_POSITIONAL
+    return first in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

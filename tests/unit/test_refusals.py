@@ -1,0 +1,148 @@
+"""Uses of ``@model_task`` that are refused when they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import models
+
+from cereal_methods import model_task
+from cereal_methods.exceptions import InvalidModelTask
+from tests.shop.models import Order, PaidManager, Stamped
+
+from .bodies import stored
+
+Sent = Callable[[], list[Any]]
+
+
+class Shop:
+    """No Django model."""
+
+    @model_task
+    def open(self) -> str:
+        return "opened"
+
+
+@model_task
+def on_function(order: Any) -> str:
+    return "called"
+
+
+def refused(use: Callable[[], Any]) -> str:
+    """Return the message with which a use is refused."""
+    with pytest.raises(InvalidModelTask) as caught:
+        use()
+    return str(caught.value)
+
+
+SEND = [
+    "delay",
+    "apply_async",
+    "delay_on_commit",
+    "apply_async_on_commit",
+    "apply",
+    "s",
+    "si",
+    "signature",
+]
+
+
+@pytest.mark.parametrize("name", SEND)
+def test_a_function_of_a_module_is_not_sent(name: str) -> None:
+    assert refused(lambda: getattr(on_function, name)(Order())) == (
+        "on_function cannot be sent: @model_task belongs on a method in the body of a Django "
+        "model. For functions there is cereal_methods.task."
+    )
+
+
+def test_a_function_of_a_module_is_called_as_ever() -> None:
+    assert on_function(1) == "called"
+
+
+@pytest.mark.parametrize("name", SEND)
+@pytest.mark.parametrize("owner", [Shop, Shop()], ids=["class", "instance"])
+def test_a_method_of_another_class_is_not_sent(owner: Any, name: str) -> None:
+    assert refused(getattr(owner.open, name)) == (
+        "Shop.open cannot be sent: Shop is no Django model. For functions and other classes there "
+        "is cereal_methods.task."
+    )
+
+
+def test_a_method_of_another_class_is_called_as_ever() -> None:
+    assert Shop().open() == "opened"
+
+
+@pytest.mark.parametrize("name", SEND)
+def test_a_method_of_an_abstract_model_is_not_sent(name: str) -> None:
+    assert refused(lambda: getattr(Stamped.stamp, name)(stored(Order, pk=5), "x")) == (
+        "Stamped.stamp cannot be sent from the abstract model Stamped, which has no rows. Use it "
+        "from a concrete model."
+    )
+
+
+@pytest.mark.parametrize("name", ["name", "task"])
+def test_an_abstract_model_has_no_task(name: str) -> None:
+    assert refused(lambda: getattr(Stamped.stamp, name)).startswith("Stamped.stamp cannot be sent")
+
+
+def test_a_manager_of_another_database_is_not_sent(sent: Sent) -> None:
+    assert refused(Order.paid.db_manager("archive").count_all.delay) == (
+        "PaidManager.count_all cannot be sent from this manager: a worker would not find it again. "
+        "Send it from the manager on the model itself, as in Order.objects."
+    )
+    assert sent() == []
+
+
+def test_a_related_manager_is_not_sent(new_models: None, sent: Sent) -> None:
+    class Parcel(models.Model):
+        order = models.ForeignKey(Order, models.CASCADE)
+        objects = PaidManager()
+
+        class Meta:
+            app_label = "shop"
+
+    assert refused(stored(Order, pk=5).parcel_set.count_all.delay) == (  # type: ignore[attr-defined]
+        "PaidManager.count_all cannot be sent from this manager: a worker would not find it again. "
+        "Send it from the manager on the model itself, as in Parcel.objects."
+    )
+    assert sent() == []
+
+
+@pytest.mark.parametrize("name", ["add_locked", "add_nowait", "add_or_skip"])
+def test_a_lock_that_the_database_has_not_is_refused(name: str, sent: Sent) -> None:
+    assert refused(getattr(stored(Order, pk=5), name).delay) == (
+        f"tests.shop.models.Order.{name} cannot be sent for <shop.Order 5>: its database 'default' "
+        "(SQLite) has no select_for_update. Use another database, or take the option away."
+    )
+    assert sent() == []
+
+
+@pytest.mark.parametrize("name", ["delay", "delay_on_commit"])
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        ((), {}, "ship() missing 1 required positional argument: 'carrier'"),
+        (("dhl",), {"fast": 1}, "ship() got an unexpected keyword argument 'fast'"),
+        (("dhl",), {"carrier": "ups"}, "ship() got multiple values for argument 'carrier'"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(
+    name: str, args: Any, kwargs: Any, message: str, sent: Sent
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        getattr(stored(Order, pk=5).ship, name)(*args, **kwargs)
+
+    assert str(caught.value) == message
+    assert sent() == []
+
+
+@pytest.mark.parametrize("given", [5, "5", None])
+def test_a_primary_key_in_the_place_of_the_instance_is_refused(given: Any) -> None:
+    kind = "nothing" if given is None else type(given).__name__
+
+    assert refused(lambda: Order.ship.delay(given, "dhl")) == (
+        f"On the class, Order.ship takes an instance of shop.Order first; it was given {kind}. "
+        "Send it as instance.ship.delay(), or as Order.ship.delay(instance)."
+    )
