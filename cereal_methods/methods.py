@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, T
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
-from django.db import models
+from django.db import models, router
 from django.db.models.signals import class_prepared
 from wrapt import BoundFunctionWrapper, FunctionWrapper
 
@@ -257,14 +257,15 @@ class BoundModelTask(_Bound, Generic[P, R]):
 
     def _arguments(
         self, task: Any, args: Any, kwargs: Mapping[str, Any] | None
-    ) -> tuple[str | None, tuple[Any, ...], dict[str, Any]]:
-        """Return the database of the row and the arguments of the message.
+    ) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        """Return the database that is written to and the arguments of the message.
 
         ``self`` is among them as ``this``; instances are references.
         """
         args, kwargs = tuple(args or ()), dict(kwargs or {})
         if not self._self_parent.takes_row(self._self_instance):
-            return None, to_references(args), to_references(kwargs)
+            using = router.db_for_write(self._owner()[0])
+            return using, to_references(args), to_references(kwargs)
         model, instance = self._owner()[0], self._self_instance
         given = kwargs.pop(THIS, None)
         if instance is None and given is None and args:
