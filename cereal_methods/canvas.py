@@ -10,10 +10,10 @@ from typing import Any, Final, TypeVar
 
 from celery import group, shared_task, signature
 from celery.utils import uuid
-from django.db import transaction
+from django.db import models, transaction
 
 from .arguments import THIS
-from .references import from_plain, to_references
+from .references import ModelReference, from_plain, to_references
 from .tasks import settle
 
 R = TypeVar("R")
@@ -56,31 +56,49 @@ def apply_on_commit(canvas: Any, using: str | None = None, *, robust: bool = Fal
     """Send a signature of any kind when the transaction has committed.
 
     ``using`` is the alias of the database whose transaction it is; by default the
-    one that the first method's row in the canvas is written to, or ``default``.
+    one that the first row in the canvas is written to, or ``default``.
     Returns the canvas's result, whose id is known at once. ``robust`` is that of
     ``django.db.transaction.on_commit``.
     """
     result = canvas.freeze()
-    transaction.on_commit(canvas.apply_async, using=using or _database_of(canvas), robust=robust)
-    return result
+    return _on_commit(canvas.apply_async, result, using or _database_of(canvas), robust)
 
 
 def send_on_commit(
-    send: Callable[..., Any],
-    result_of: Callable[[str], Any],
-    using: str | None,
+    task: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    using: str,
     robust: bool,
-    **options: Any,
+    options: dict[str, Any],
 ) -> Any:
     """Send one task when the transaction has committed, and return its result now."""
     task_id = options.setdefault("task_id", uuid())
+    # What is sent is what was given, whatever the caller does with it before the commit.
+    options.update(args=_copied(args), kwargs=_copied(kwargs))
+    return _on_commit(
+        functools.partial(task.apply_async, **options), task.AsyncResult(task_id), using, robust
+    )
 
-    @functools.wraps(send)  # for its name, which Django logs if a robust callback fails
+
+def _on_commit(send: Callable[[], Any], result: Any, using: str | None, robust: bool) -> Any:
+    sent = []
+
+    @functools.wraps(getattr(send, "func", send))  # for its name, which Django logs on failure
     def send_now() -> None:
-        send(**options)
+        sent.append(send())
 
     transaction.on_commit(send_now, using=using, robust=robust)
-    return result_of(task_id)
+    return sent[0] if sent else result  # in no transaction it was sent at once
+
+
+def _copied(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {key: _copied(item) for key, item in value.items()}
+    if kind in (list, tuple, set):
+        return kind(map(_copied, value))
+    return value
 
 
 def starmap(task: Any, it: Iterable[Any], serializer: str) -> Any:
@@ -109,19 +127,17 @@ _starmap: Any = shared_task(name=STARMAP)(_run_starmap)
 
 
 def _database_of(canvas: Any) -> str | None:
-    """Return the database of the first ``this`` in a canvas."""
-    this = from_plain((canvas.get("kwargs") or {}).get(THIS))
-    if this is not None:
-        return this.using
-    kwargs: Mapping[str, Any] = canvas.get("kwargs") or {}
-    for part in (*kwargs.get("tasks", ()), *_as_parts(kwargs.get("header"))):
-        found = _database_of(part)
-        if found is not None:
-            return found
-    return None
-
-
-def _as_parts(header: Any) -> Any:
-    if header is None:
-        return ()
-    return (header,) if isinstance(header, dict) else header
+    """Return the database of the first row in a canvas; a signature's ``this`` comes first."""
+    if isinstance(canvas, (models.Model, ModelReference)):
+        reference = canvas if isinstance(canvas, ModelReference) else ModelReference.of(canvas)
+        return reference.using
+    if isinstance(canvas, Mapping):
+        reference = from_plain(canvas)
+        if reference is not None:
+            return reference.using
+        parts: Iterable[Any] = [(canvas.get("kwargs") or {}).get(THIS), *canvas.values()]
+    elif isinstance(canvas, (list, tuple, set, frozenset)):
+        parts = canvas
+    else:
+        return None
+    return next((found for part in parts if (found := _database_of(part)) is not None), None)

@@ -40,7 +40,7 @@ def get(name: str) -> Any:
     Raises ``ImproperlyConfigured`` if ``CEREAL_METHODS`` has an error.
     """
     given = getattr(settings, "CEREAL_METHODS", None)
-    if not given:
+    if given is None:
         return DEFAULTS[name]
     if errors := problems():
         raise ImproperlyConfigured(" ".join(errors))
@@ -49,7 +49,9 @@ def get(name: str) -> Any:
 
 def problems() -> list[str]:
     """Return what is wrong with ``CEREAL_METHODS``, in words; empty if nothing is."""
-    given = getattr(settings, "CEREAL_METHODS", None) or {}
+    given = getattr(settings, "CEREAL_METHODS", None)
+    if given is None:
+        return []
     if not isinstance(given, Mapping):
         return [f"CEREAL_METHODS must be a dict, not a {type(given).__qualname__}."]
     found = []
@@ -86,7 +88,7 @@ _VALUES: Final = (
     ("ON_MISSING", ("raise", "discard", "retry").__contains__, "'raise', 'discard' or 'retry'"),
     (
         "FETCH_MAX_RETRIES",
-        lambda value: _is_number(value) and int(value) == value,
+        lambda value: _is_number(value) and isinstance(value, int),
         "a whole number",
     ),
     ("FETCH_RETRY_BACKOFF", _is_number, "a number of seconds"),

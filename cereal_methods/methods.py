@@ -158,9 +158,7 @@ class BoundModelTask(_Bound, Generic[P, R]):
         using, args, kwargs = self._arguments(task, args, kwargs)
         if task.typing:
             task.__header__(*args, **kwargs)  # type: ignore[attr-defined]
-        result: AsyncResult[R] = canvas.send_on_commit(
-            task.apply_async, task.AsyncResult, using, robust, args=args, kwargs=kwargs, **options
-        )
+        result: AsyncResult[R] = canvas.send_on_commit(task, args, kwargs, using, robust, options)
         return result
 
     def apply(
@@ -250,8 +248,8 @@ class BoundModelTask(_Bound, Generic[P, R]):
                 if base in self._self_parent._self_models:
                     return base, None
             wrong = (
-                f" by super(): {model._meta.label} overrides it, and no model that it inherits "
-                "from has a task for it. Give the method another name as well, and send that."
+                f" for {model._meta.label}, which has no task for it: another method overrides it "
+                "there, or it was set on the class instead of with add_to_class()."
             )
         raise InvalidModelTask(f"{self.__qualname__} cannot be sent{wrong}", self.__qualname__)
 
@@ -308,7 +306,7 @@ class ModelTask(_Unbound, Generic[M, P, R]):
         bind = options.setdefault("bind", False)
         definitions.check_method(method, bind=bind)
         definitions.check_options(method.__qualname__, options)
-        RowPolicy.from_options(method.__qualname__, dict(options))
+        RowPolicy.from_options(f"@model_task of {method.__qualname__}", dict(options))
         super().__init__(method, self._call_bound if bind else _call)
         self._self_options = options
         self._self_attribute = method.__name__
@@ -448,9 +446,12 @@ def _on_class_prepared(sender: type[models.Model], **kwargs: Any) -> None:
 def _model_tasks(owner: type) -> Iterator[ModelTask[Any, Any, Any]]:
     """Give the model tasks that are attributes of a class, inherited ones included."""
     seen: set[str] = set()
+    given: set[int] = set()  # a method may have two names
     for base in owner.__mro__:
         for name, attribute in list(vars(base).items()):
-            if name not in seen and (found := _as_model_task(base, name, attribute)):
+            found = _as_model_task(base, name, attribute) if name not in seen else None
+            if found is not None and id(found) not in given:
+                given.add(id(found))
                 yield found
         seen.update(vars(base))
 

@@ -56,13 +56,14 @@ class RowPolicy:
     def from_options(cls, name: str, options: dict[str, Any]) -> RowPolicy:
         """Take the policy's options out of those of a task.
 
-        Raises ``InvalidModelTask`` for an option that has no such value.
+        Raises ``InvalidModelTask`` for an option that has no such value; ``name`` says
+        whose it is.
         """
         given = {key: options.pop(key) for key in cls.__slots__ if key in options}
         on_missing = given.get("on_missing", "raise")
         if on_missing not in _ON_MISSING and not callable(on_missing):
             raise InvalidModelTask(
-                f"@model_task of {name}: on_missing is {on_missing!r}. It must be 'raise', "
+                f"{name}: on_missing is {on_missing!r}. It must be 'raise', "
                 "'discard', 'retry', or a function that takes the DoesNotExist.",
                 name,
             )
@@ -78,7 +79,7 @@ class RowPolicy:
             lock = None
         if lock is not None and not (isinstance(lock, Mapping) and lock.keys() <= _LOCK_OPTIONS):
             raise InvalidModelTask(
-                f"@model_task of {name}: select_for_update is {lock!r}. It must be True or a "
+                f"{name}: select_for_update is {lock!r}. It must be True or a "
                 f"dict of Django's options for it: {', '.join(sorted(_LOCK_OPTIONS))}.",
                 name,
             )

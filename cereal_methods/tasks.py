@@ -18,7 +18,8 @@ from celery import current_app, current_task, shared_task
 from celery._state import _get_active_apps  # type: ignore[attr-defined]
 
 from . import conf
-from .arguments import THIS, LazyArgs
+from .arguments import THIS, LazyArgs, LazyKwargs
+from .definitions import OWN_OPTIONS
 from .exceptions import InvalidModelTask
 from .policies import RowPolicy, fetch_for
 from .references import ModelReference, QuerySetReference, from_plain, replace, to_references
@@ -58,7 +59,7 @@ def register(
     """
     own = {key: options.pop(key) for key in RowPolicy.__slots__ if key in options}
     own.setdefault("on_missing", conf.get("ON_MISSING"))
-    policy = RowPolicy.from_options(name, own)
+    policy = RowPolicy.from_options(f"@model_task of {name}", own)
     managers = sorted(manager.name for manager in model._meta.managers)
     if policy.manager is not None and policy.manager not in managers:
         raise InvalidModelTask(
@@ -148,6 +149,13 @@ def task(function: Any = None, /, **options: Any) -> Any:
     """
     if function is None:
         return functools.partial(task, **options)
+    methods_only = (OWN_OPTIONS - {"on_missing"}) & options.keys()
+    if methods_only:
+        raise InvalidModelTask(
+            f"@task of {function.__qualname__} has no option {min(methods_only)!r}, which is for "
+            "methods.",
+            function.__qualname__,
+        )
 
     def run(*args: Any, **kwargs: Any) -> Any:
         args, kwargs = _settle(args, kwargs)
@@ -155,7 +163,9 @@ def task(function: Any = None, /, **options: Any) -> Any:
 
     functools.update_wrapper(run, function)
     run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
-    options.setdefault("row_policy", RowPolicy.from_options(function.__qualname__, options))
+    options.setdefault(
+        "row_policy", RowPolicy.from_options(f"@task of {function.__qualname__}", options)
+    )
     options.setdefault("serializer", conf.get("SERIALIZER"))
     return _share(run, **options)
 
@@ -207,7 +217,10 @@ def _settle(*values: Any) -> tuple[Any, ...]:
     task = _running()
     if task is not None:
         request = task.request
-        if isinstance(request.args, LazyArgs):
+        # Either of them: where Celery runs eagerly, it makes a list of empty arguments,
+        # and gives a retry the keyword arguments that were fetched for the run before.
+        is_lazy = isinstance(request.args, LazyArgs) or isinstance(request.kwargs, LazyKwargs)
+        if is_lazy and not (request.is_eager and request.retries):
             return values
         if request.is_eager:
             values = to_references(values)

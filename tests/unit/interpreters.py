@@ -18,13 +18,13 @@ django.setup()
 """
 
 
-def run(*parts: str, directory: Path = ROOT) -> str:
+def run(*parts: str, directory: Path = ROOT, settings: str = "tests.settings") -> str:
     """Return what a program prints; fail if it fails, or warns of anything."""
     program = "\n".join(map(textwrap.dedent, parts))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         cwd=directory,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": settings},
         capture_output=True,
         text=True,
         timeout=100,

@@ -37,22 +37,7 @@ CANVASES: dict[str, Callable[[Order], Any]] = {
 }
 
 
-# Where no method is the first to look into.
-UNSEEN = ["chord of functions", "map", "chunks", "ensure_self"]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.xfail(strict=True, reason="its row is not looked for there")
-            if name in UNSEEN
-            else (),
-        )
-        for name in CANVASES
-    ],
-)
+@pytest.mark.parametrize("name", CANVASES)
 def test_a_canvas_waits_for_the_database_of_its_rows(name: str, sent: Sent) -> None:
     canvas = CANVASES[name](Order.objects.using("archive").create())
 

@@ -22,6 +22,7 @@ KNOWN = (
 WRONG: list[tuple[Any, list[str]]] = [
     (["SERIALIZER"], ["CEREAL_METHODS must be a dict, not a list."]),
     ("cereal-json", ["CEREAL_METHODS must be a dict, not a str."]),
+    ([], ["CEREAL_METHODS must be a dict, not a list."]),
     (
         {"SERIALISER": "json"},
         ["CEREAL_METHODS has no setting 'SERIALISER'. Did you mean 'SERIALIZER'?"],

@@ -153,7 +153,6 @@ def test_the_connection_stays_open(order: Order) -> None:
     assert connection.connection is before
 
 
-@pytest.mark.xfail(strict=True, reason="Celery makes a list of empty arguments")
 def test_a_method_without_arguments_fetches_its_row_once(
     order: Order, django_assert_num_queries: Any
 ) -> None:

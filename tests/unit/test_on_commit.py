@@ -260,3 +260,25 @@ def test_a_coroutine_sends_what_delay_sends(sent: Sent) -> None:
 
     (message,) = sent()
     assert repr(message.payload[:2]) == "(('dhl',), {'this': '<shop.Order 5>', 'express': True})"
+
+
+def test_what_is_sent_is_what_was_given(sent: Sent) -> None:
+    order = Order.objects.create()
+    inner = [1]
+    given = {"a": inner, "b": {2}}
+    with transaction.atomic():
+        order.itself.delay_on_commit(given, named=inner)
+        inner.append(3)
+        given["b"] = {4}
+
+    (message,) = sent()
+    args, kwargs, _ = message.payload
+    assert args.plainly(references=True) == [{"a": [1], "b": {2}}]
+    assert kwargs.plainly(references=True)["named"] == [1]
+
+
+def test_in_no_transaction_an_eager_result_is_there_at_once(eager: None) -> None:
+    order = Order.objects.create(number="one")
+
+    assert order.trace.delay_on_commit(1).get() == ["one", 1]
+    assert apply_on_commit(order.trace.s(1)).get() == ["one", 1]

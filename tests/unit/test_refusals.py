@@ -25,6 +25,10 @@ class Shop:
         return "opened"
 
 
+def go(self: Any) -> None:
+    """Do nothing."""
+
+
 @model_task
 def on_function(order: Any) -> str:
     return "called"
@@ -145,4 +149,13 @@ def test_a_primary_key_in_the_place_of_the_instance_is_refused(given: Any) -> No
     assert refused(lambda: Order.ship.delay(given, "dhl")) == (
         f"On the class, Order.ship takes an instance of shop.Order first; it was given {kind}. "
         "Send it as instance.ship.delay(), or as Order.ship.delay(instance)."
+    )
+
+
+def test_a_method_that_was_set_on_the_class_cannot_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Order, "set_late", model_task(go), raising=False)
+
+    assert refused(stored(Order, pk=5).set_late.delay) == (
+        "go cannot be sent for shop.Order, which has no task for it: another method "
+        "overrides it there, or it was set on the class instead of with add_to_class()."
     )

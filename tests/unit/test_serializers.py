@@ -18,7 +18,6 @@ from cereal_methods.exceptions import (
     UnsavedInstance,
     UnsupportedValue,
 )
-from tests.celery import app
 from tests.shop.models import (
     Country,
     Customer,
@@ -357,10 +356,8 @@ def test_data_nested_too_deeply_is_refused(name: str) -> None:
     )
 
 
-def test_a_serializer_that_no_worker_accepts_is_refused(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(app.conf.changes, "accept_content", ["json"])
+def test_a_serializer_that_no_worker_accepts_is_refused(name: str, settings: Any) -> None:
+    settings.CELERY_ACCEPT_CONTENT = ["json"]
 
     error = refusal(call_body([1]), name)
 
@@ -371,14 +368,14 @@ def test_a_serializer_that_no_worker_accepts_is_refused(
     )
 
 
-def test_a_content_type_is_accepted_as_well(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(app.conf.changes, "accept_content", [registry.name_to_type[name]])
+def test_a_content_type_is_accepted_as_well(name: str, settings: Any) -> None:
+    settings.CELERY_ACCEPT_CONTENT = [registry.name_to_type[name]]
 
     encode(call_body([1]), name)
 
 
-def test_a_result_needs_not_be_accepted_here(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(app.conf.changes, "accept_content", ["json"])
+def test_a_result_needs_not_be_accepted_here(name: str, settings: Any) -> None:
+    settings.CELERY_ACCEPT_CONTENT = ["json"]
 
     assert decode(encode({"status": "SUCCESS", "result": 1}, name), name)["result"] == 1
 

@@ -17,6 +17,7 @@ from tests.celery import app
 from tests.shop.models import Order
 
 from .bodies import stored
+from .interpreters import SETUP, run
 
 pytestmark = pytest.mark.django_db
 
@@ -117,7 +118,17 @@ def test_a_function_fails_with_its_rows_by_default() -> None:
     )
 
 
-@pytest.mark.xfail(strict=True, reason="the message names @model_task")
+@pytest.mark.parametrize(
+    "option",
+    ["aliases", "manager", "on_commit", "prefetch_related", "select_for_update", "select_related"],
+)
+def test_a_function_has_no_option_of_methods(option: str) -> None:
+    with pytest.raises(InvalidModelTask) as caught:
+        task(**{option: True})(numbers)
+
+    assert str(caught.value) == f"@task of numbers has no option {option!r}, which is for methods."
+
+
 def test_an_unknown_on_missing_of_a_function_is_refused() -> None:
     with pytest.raises(InvalidModelTask) as caught:
         task(on_missing="ignore")(numbers)
@@ -176,15 +187,31 @@ def test_a_plain_task_takes_instances(decorator: Any, serializer: str, sent: Sen
 
 
 @pytest.mark.parametrize("serializer", [CEREAL_JSON, CEREAL_PICKLE])
-def test_the_projects_serializer_makes_any_task_take_instances(serializer: str, sent: Sent) -> None:
-    order = Order.objects.create(number="one")
-    app.conf.task_serializer = serializer
-    try:
-        app.task(name="shop.project")(numbers).delay(order)
-    finally:
-        app.conf.task_serializer = "json"
+def test_the_projects_serializer_makes_any_task_take_instances(
+    serializer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_TASK_SERIALIZER", serializer)
 
-    assert received(sent()[0]) == ["one"]
+    found = run(
+        SETUP,
+        """
+        from tests.celery import app
+        from tests.shop.models import Order
+        from tests.unit.bodies import stored
+
+        @app.task
+        def project(order): ...
+
+        with app.connection_for_read() as connection:
+            queue = app.amqp.queues["celery"](connection.default_channel)
+            queue.declare()
+            project.delay(stored(Order, pk=5))
+            message = queue.get(no_ack=True, accept=app.conf.accept_content)
+            print(message.content_type, repr(message.payload[0]))
+        """,
+    )
+
+    assert found == f"application/x-{serializer} ('<shop.Order 5>',)"
 
 
 OPTIONS: dict[str, Any] = {
