@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from celery import group, shared_task, signature
 from celery.utils import uuid
@@ -15,6 +15,10 @@ from django.db import models, transaction
 from .arguments import THIS
 from .references import ModelReference, from_plain, to_references
 from .tasks import settle
+
+if TYPE_CHECKING:
+    from celery import Signature
+    from celery.result import AsyncResult, GroupResult
 
 R = TypeVar("R")
 
@@ -47,9 +51,21 @@ def ensure_self(function: Callable[..., R]) -> Callable[..., R]:
         return function(*args, **kwargs)
 
     # Celery checks arguments by the signature, which fits the function's own only
-    # where "this" is its first.
+    # where "this" is its first. No type says so either, but that any arguments will do.
     ensured.__signature__ = inspect.signature(lambda *args, **kwargs: None)  # type: ignore[attr-defined]
     return ensured
+
+
+@overload
+def apply_on_commit(  # type: ignore[overload-overlap]  # a group is a signature too
+    canvas: group, using: str | None = None, *, robust: bool = False
+) -> GroupResult: ...
+
+
+@overload
+def apply_on_commit(
+    canvas: Signature[R], using: str | None = None, *, robust: bool = False
+) -> AsyncResult[R]: ...
 
 
 def apply_on_commit(canvas: Any, using: str | None = None, *, robust: bool = False) -> Any:
@@ -132,9 +148,9 @@ def _database_of(canvas: Any) -> str | None:
         reference = canvas if isinstance(canvas, ModelReference) else ModelReference.of(canvas)
         return reference.using
     if isinstance(canvas, Mapping):
-        reference = from_plain(canvas)
-        if reference is not None:
-            return reference.using
+        plain = from_plain(canvas)
+        if plain is not None:
+            return plain.using
         parts: Iterable[Any] = [(canvas.get("kwargs") or {}).get(THIS), *canvas.values()]
     elif isinstance(canvas, (list, tuple, set, frozenset)):
         parts = canvas

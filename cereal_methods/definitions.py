@@ -12,35 +12,13 @@ from django.db.models import Prefetch
 
 from .arguments import THIS
 from .exceptions import InvalidModelTask
+from .options import SharedOptions
 from .policies import RowPolicy
 
 #: The options of ``@model_task`` that are the library's and not Celery's.
 OWN_OPTIONS: Final = frozenset({"aliases", "on_commit", *RowPolicy.__slots__})
 
-# What shared_task takes beside the attributes of a task class.
-_SHARED_OPTIONS: Final = frozenset(
-    {
-        "autoretry_for",
-        "base",
-        "bind",
-        "compression",
-        "delivery_mode",
-        "dont_autoretry_for",
-        "exchange",
-        "immediate",
-        "mandatory",
-        "pydantic",
-        "pydantic_context",
-        "pydantic_dump_kwargs",
-        "pydantic_strict",
-        "queue",
-        "retry_backoff",
-        "retry_backoff_max",
-        "retry_jitter",
-        "retry_kwargs",
-        "routing_key",
-    }
-)
+_SHARED_OPTIONS: Final = frozenset({"base", "bind", *SharedOptions.__optional_keys__})
 
 
 def check_method(method: Any, *, bind: bool) -> None:

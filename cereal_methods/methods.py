@@ -2,50 +2,93 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar, overload
 
-from asgiref.sync import sync_to_async
 from django.apps import apps
-from django.db import models, router
+from django.db import models
 from django.db.models.signals import class_prepared
-from wrapt import BoundFunctionWrapper, FunctionWrapper
+from wrapt import FunctionWrapper
 
-from . import canvas, conf, definitions, tasks
-from .arguments import THIS
+from . import definitions, tasks
+from .bound import BoundModelTask
 from .exceptions import InvalidModelTask
-from .policies import RowPolicy, policy_of
-from .references import ModelReference, from_plain, to_references
+from .policies import RowPolicy
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import Literal, Protocol
 
-    from celery import Signature, Task
-    from celery.canvas import group
-    from celery.result import AsyncResult, EagerResult
+    import typing_extensions
+    from celery import Task
+    from typing_extensions import Never, Unpack
 
-    _Bound: TypeAlias = BoundFunctionWrapper[Any, Any]
-    _Unbound: TypeAlias = FunctionWrapper[Any, Any]
+    from .options import BoundMethod, Method, MethodOptions
+
+    class _Unbound:
+        """What is used of wrapt's wrapper; its own types let any attribute through."""
+
+        __qualname__: str
+        __wrapped__: Any
+
+        def __init__(self, wrapped: Any, wrapper: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+
 else:
-    # wrapt 1 has no generic classes.
-    _Bound, _Unbound = BoundFunctionWrapper, FunctionWrapper
+    _Unbound = FunctionWrapper
 
+# Of a method task: what its first parameter takes, and the rest of the method. Both vary
+# with the class, so that a task may override another as methods do.
+M_co = TypeVar("M_co", covariant=True)
+F_co = TypeVar("F_co", covariant=True)
 M = TypeVar("M")
 P = ParamSpec("P")
 R = TypeVar("R")
 
+if TYPE_CHECKING:
+    Bind_co = typing_extensions.TypeVar(
+        "Bind_co", Literal[True], Literal[False], default=Literal[False], covariant=True
+    )
+
+    class _Decorator(Protocol[Bind_co]):
+        """``@model_task`` with options, among them ``bind`` or not."""
+
+        @overload
+        def __call__(
+            self: _Decorator[Literal[False]], method: Method[M, P, R], /
+        ) -> ModelTask[M, Callable[P, R]]: ...
+
+        @overload
+        def __call__(
+            self: _Decorator[Literal[False]], method: Callable[[], R], /
+        ) -> ModelTask[type[object], Callable[[], R]]: ...
+
+        @overload
+        def __call__(
+            self: _Decorator[Literal[True]], method: BoundMethod[M, P, R], /
+        ) -> ModelTask[M, Callable[P, R]]: ...
+
 
 @overload
-def model_task(method: Callable[Concatenate[M, P], R], /) -> ModelTask[M, P, R]: ...
+def model_task(method: Method[M, P, R], /) -> ModelTask[M, Callable[P, R]]: ...
+
+
+# A static method without parameters, which is called as a class method is.
+@overload
+def model_task(method: Callable[[], R], /) -> ModelTask[type[object], Callable[[], R]]: ...
 
 
 @overload
 def model_task(
-    *, bind: bool = False, **options: Any
-) -> Callable[[Callable[Concatenate[M, P], R]], ModelTask[M, P, R]]: ...
+    *, bind: Bind_co = ..., base: None = ..., **options: Unpack[MethodOptions]
+) -> _Decorator[Bind_co]: ...
+
+
+@overload
+def model_task(
+    *, bind: Bind_co = ..., base: type[Task[Any, Any]], **options: Any
+) -> _Decorator[Bind_co]: ...
 
 
 def model_task(method: Any = None, /, **options: Any) -> Any:
@@ -94,214 +137,12 @@ def model_task(method: Any = None, /, **options: Any) -> Any:
     return ModelTask(method, options)
 
 
-class BoundModelTask(_Bound, Generic[P, R]):
-    """A model task as it is found on an instance, a class or a manager."""
-
-    if TYPE_CHECKING:
-
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-            """Call the method, here and now."""
-
-    @property
-    def name(self) -> str:
-        """The name of the Celery task: ``shop.models.Order.ship``."""
-        found: str = self._self_parent.task_name(*self._owner())
-        return found
-
-    @property
-    def task(self) -> Task[Any, Any]:
-        """The Celery task, of the current app."""
-        found: Task[Any, Any] = tasks.find(self.name)
-        return found
-
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
-        """Send the method to a worker; shortcut of ``apply_async``.
-
-        Raises ``TypeError`` if the arguments do not fit the method, and
-        ``UnsavedInstance`` if an instance has no row.
-        """
-        return self.apply_async(args, kwargs)
-
-    def apply_async(
-        self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> AsyncResult[R]:
-        """Send the method to a worker, with the options of ``Task.apply_async``."""
-        task = self.task
-        on_commit = task.on_commit  # type: ignore[attr-defined]
-        if on_commit is None:
-            on_commit = conf.get("ON_COMMIT")
-        if on_commit and not task.app.conf.task_always_eager:
-            return self.apply_async_on_commit(args, kwargs, **options)
-        _, args, kwargs = self._arguments(task, args, kwargs)
-        return task.apply_async(args, kwargs, **options)
-
-    def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
-        """Send the method when the transaction of the row's database has committed."""
-        return self.apply_async_on_commit(args, kwargs)
-
-    def apply_async_on_commit(
-        self,
-        args: Any = None,
-        kwargs: Mapping[str, Any] | None = None,
-        *,
-        robust: bool = False,
-        **options: Any,
-    ) -> AsyncResult[R]:
-        """Send the method when the transaction of the row's database has committed.
-
-        Outside of a transaction it is sent at once; if the transaction rolls
-        back, never. The result's id is known at once. ``robust`` is that of
-        ``django.db.transaction.on_commit``: an error of sending is logged then, and
-        does not keep other callbacks from running.
-        """
-        task = self.task
-        using, args, kwargs = self._arguments(task, args, kwargs)
-        if task.typing:
-            task.__header__(*args, **kwargs)  # type: ignore[attr-defined]
-        result: AsyncResult[R] = canvas.send_on_commit(task, args, kwargs, using, robust, options)
-        return result
-
-    def apply(
-        self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> EagerResult[R]:
-        """Run the task here and now, on a fresh row, and wait for its result."""
-        task = self.task
-        _, args, kwargs = self._arguments(task, args, kwargs)
-        return task.apply(args, kwargs, **options)
-
-    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
-        """Do what ``delay`` does, from a coroutine."""
-        return await sync_to_async(self.delay)(*args, **kwargs)
-
-    async def aapply_async(
-        self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> AsyncResult[R]:
-        """Do what ``apply_async`` does, from a coroutine."""
-        return await sync_to_async(self.apply_async)(args, kwargs, **options)
-
-    async def adelay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
-        """Do what ``delay_on_commit`` does, from a coroutine."""
-        return await sync_to_async(self.delay_on_commit)(*args, **kwargs)
-
-    async def aapply_async_on_commit(
-        self, args: Any = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> AsyncResult[R]:
-        """Do what ``apply_async_on_commit`` does, from a coroutine."""
-        return await sync_to_async(self.apply_async_on_commit)(args, kwargs, **options)
-
-    def signature(
-        self,
-        args: Any = None,
-        kwargs: Mapping[str, Any] | None = None,
-        *starargs: Any,
-        **starkwargs: Any,
-    ) -> Signature[R]:
-        """Return the signature of a call, which holds references and no instances."""
-        task = self.task
-        _, args, kwargs = self._arguments(task, args, kwargs)
-        return task.signature(args, kwargs, *starargs, **starkwargs)
-
-    def s(self, *args: Any, **kwargs: Any) -> Signature[R]:
-        """Return the signature of a call; shortcut of ``signature``."""
-        return self.signature(args, kwargs)
-
-    def si(self, *args: Any, **kwargs: Any) -> Signature[R]:
-        """Return a signature that takes no result of a task before it."""
-        return self.signature(args, kwargs, immutable=True)
-
-    def map(self, it: Any) -> Signature[list[R]]:
-        """Return the signature of one task that calls the method once for each item."""
-        return self.starmap((item,) for item in it)
-
-    def starmap(self, it: Any) -> Signature[list[R]]:
-        """Return the signature of one task that calls the method with each tuple of arguments."""
-        call: Signature[list[R]] = canvas.starmap(self.s(), it, self.task.serializer)
-        return call
-
-    def chunks(self, it: Any, n: int) -> group:
-        """Return a group of tasks that each call the method with ``n`` tuples of arguments."""
-        return canvas.chunks(self.s(), it, n, self.task.serializer)
-
-    def _owner(self) -> tuple[type[models.Model], str | None]:
-        """Return the model that the task belongs to, and the manager if it is one's.
-
-        Raises ``InvalidModelTask`` where the method cannot be sent from.
-        """
-        instance = self._self_instance
-        if isinstance(instance, models.Manager):
-            return _sendable_manager(instance, self.__qualname__)
-        model = self._self_owner if instance is None else type(instance)
-        wrong = None
-        if not (isinstance(model, type) and issubclass(model, models.Model)):
-            wrong = (
-                f": {model.__qualname__} is no Django model. For functions and other classes there "
-                "is cereal_methods.task."
-            )
-        elif model._meta.abstract:
-            wrong = (
-                f" from the abstract model {model.__qualname__}, which has no rows. Use it from a "
-                "concrete model."
-            )
-        else:
-            # super().ship.delay() in a method that overrides ship is the parent's task.
-            for base in model.__mro__:
-                if base in self._self_parent._self_models:
-                    return base, None
-            wrong = (
-                f" for {model._meta.label}, which has no task for it: another method overrides it "
-                "there, or it was set on the class instead of with add_to_class()."
-            )
-        raise InvalidModelTask(f"{self.__qualname__} cannot be sent{wrong}", self.__qualname__)
-
-    def _arguments(
-        self, task: Any, args: Any, kwargs: Mapping[str, Any] | None
-    ) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-        """Return the database that is written to and the arguments of the message.
-
-        ``self`` is among them as ``this``; instances are references.
-        """
-        args, kwargs = tuple(args or ()), dict(kwargs or {})
-        if not self._self_parent.takes_row(self._self_instance):
-            using = router.db_for_write(self._owner()[0])
-            return using, to_references(args), to_references(kwargs)
-        model, instance = self._owner()[0], self._self_instance
-        given = kwargs.pop(THIS, None)
-        if instance is None and given is None and args:
-            given, *args = args
-        if instance is None or given is not None:
-            reference = _reference_to(model, self.__qualname__, given)
-            if instance is not None and reference != ModelReference.of(instance):
-                raise InvalidModelTask(
-                    f"{self.__qualname__} was given this={reference!r} on another instance. "
-                    "On an instance, leave it out.",
-                    self.__qualname__,
-                )
-        else:
-            reference = ModelReference.of(instance)
-        policy_of(task).check_dispatch(reference, task.name)
-        kwargs = {**to_references(kwargs), THIS: reference.as_plain()}
-        return reference.using, to_references(tuple(args)), kwargs
-
-    def __copy__(self) -> BoundModelTask[P, R]:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        # As Python's own bound methods do; wrapt leaves these decisions to subclasses.
-        if self._self_instance is None:
-            return self
-        return getattr(copy.deepcopy(self._self_instance, memo), self._self_parent._self_attribute)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        found = self._self_owner if self._self_instance is None else self._self_instance
-        return getattr, (found, self._self_parent._self_attribute)
-
-
-class ModelTask(_Unbound, Generic[M, P, R]):
+class ModelTask(_Unbound, Generic[M_co, F_co]):
     """The descriptor that ``@model_task`` leaves in the class."""
 
     __bound_function_wrapper__ = BoundModelTask
 
-    def __init__(self, method: Callable[Concatenate[M, P], R], options: dict[str, Any]) -> None:
+    def __init__(self, method: Any, options: Mapping[str, Any]) -> None:
         options = dict(options)
         bind = options.setdefault("bind", False)
         definitions.check_method(method, bind=bind)
@@ -314,14 +155,35 @@ class ModelTask(_Unbound, Generic[M, P, R]):
         class_prepared.connect(_on_class_prepared, dispatch_uid=__name__)
 
     if TYPE_CHECKING:
-
-        @overload  # type: ignore[override]
+        # To mypy, self and cls are Never in a method that names typing.Self: its task is Any.
+        # (None stands for Never, which a model passes for too where Django has no types.)
+        @overload
         def __get__(
-            self, instance: None, owner: type[M]
+            self: ModelTask[None, Any] | ModelTask[type[None], Callable[..., list[Never]]],
+            instance: Any,
+            owner: Any,
+            /,
+        ) -> BoundModelTask[..., Any]: ...
+
+        @overload  # a class method
+        def __get__(
+            self: ModelTask[M, Callable[P, R]], instance: Any, owner: M, /
+        ) -> BoundModelTask[P, R]: ...
+
+        @overload
+        def __get__(
+            self: ModelTask[M, Callable[P, R]], instance: None, owner: Any, /
         ) -> BoundModelTask[Concatenate[M, P], R]: ...
 
         @overload
-        def __get__(self, instance: M, owner: type[M]) -> BoundModelTask[P, R]: ...
+        def __get__(
+            self: ModelTask[M, Callable[P, R]], instance: M, owner: Any, /
+        ) -> BoundModelTask[P, R]: ...
+
+        @overload  # a static method: its first parameter is no instance of the class
+        def __get__(
+            self: ModelTask[M, Callable[P, R]], instance: object, owner: Any, /
+        ) -> BoundModelTask[Concatenate[M, P], R]: ...
 
         def __get__(self, instance: Any, owner: Any) -> Any: ...
 
@@ -371,7 +233,9 @@ class ModelTask(_Unbound, Generic[M, P, R]):
         name = self.task_name(model, manager.name if manager is not None else None)
         tasks.register(name, model, method, signature, takes_row=takes_row, **options)
 
-    def _call_bound(self, method: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    def _call_bound(
+        self: ModelTask[Any, Any], method: Any, instance: Any, args: Any, kwargs: Any
+    ) -> Any:
         """Call a method with ``bind=True`` directly: with its task, as Celery does."""
         if instance is None:  # not bound: a decorator above calls what it wraps
             return method(*args, **kwargs)
@@ -396,43 +260,6 @@ def _call(method: Any, instance: Any, args: Any, kwargs: Any) -> Any:
     return method(*args, **kwargs)
 
 
-def _sendable_manager(
-    manager: models.Manager[Any], method: str
-) -> tuple[type[models.Model], str | None]:
-    """Return a manager's model and name, if a worker finds the very same manager there."""
-    model, name = manager.model, manager.name
-    if (
-        name is None
-        or hasattr(manager, "instance")
-        or manager._db is not None
-        or getattr(model, name, None) != manager
-    ):
-        raise InvalidModelTask(
-            f"{method} cannot be sent from this manager: a worker would not find it again. Send it "
-            f"from the manager on the model itself, as in {model.__name__}.objects.",
-            method,
-        )
-    return model, name
-
-
-def _reference_to(model: type[models.Model], method: str, given: Any) -> ModelReference:
-    """Return the reference that ``given`` is or stands for, which must be of ``model``."""
-    reference = from_plain(given)
-    if isinstance(given, ModelReference):
-        reference = given
-    elif isinstance(given, models.Model):
-        reference = ModelReference.of(given)
-    if reference is None or not issubclass(reference.model, model):
-        found = "nothing" if given is None else reference or type(given).__qualname__
-        raise InvalidModelTask(
-            f"On the class, {method} takes an instance of {model._meta.label} first; it was given "
-            f"{found}. Send it as instance.{method.rpartition('.')[2]}.delay(), or as "
-            f"{method}.delay(instance).",
-            method,
-        )
-    return reference
-
-
 def _on_class_prepared(sender: type[models.Model], **kwargs: Any) -> None:
     # Once for every concrete model and proxy; migrations make models of their own.
     if sender._meta.apps is apps:
@@ -443,7 +270,7 @@ def _on_class_prepared(sender: type[models.Model], **kwargs: Any) -> None:
                 found.register(sender, manager)
 
 
-def _model_tasks(owner: type) -> Iterator[ModelTask[Any, Any, Any]]:
+def _model_tasks(owner: type) -> Iterator[ModelTask[Any, Any]]:
     """Give the model tasks that are attributes of a class, inherited ones included."""
     seen: set[str] = set()
     given: set[int] = set()  # a method may have two names
@@ -456,7 +283,7 @@ def _model_tasks(owner: type) -> Iterator[ModelTask[Any, Any, Any]]:
         seen.update(vars(base))
 
 
-def _as_model_task(base: type, name: str, attribute: Any) -> ModelTask[Any, Any, Any] | None:
+def _as_model_task(base: type, name: str, attribute: Any) -> ModelTask[Any, Any] | None:
     if isinstance(attribute, ModelTask):
         return attribute
     hidden = getattr(attribute, "__func__", getattr(attribute, "fget", None))
@@ -471,7 +298,7 @@ def _as_model_task(base: type, name: str, attribute: Any) -> ModelTask[Any, Any,
     while type(inner) is FunctionType and hasattr(inner, "__wrapped__"):
         inner = inner.__wrapped__
         if isinstance(inner, ModelTask):
-            outer: ModelTask[Any, Any, Any] = ModelTask(attribute, inner._self_options)
+            outer: ModelTask[Any, Any] = ModelTask(attribute, inner._self_options)
             outer._self_attribute = name
             setattr(base, name, outer)
             return outer

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
 from celery import current_app, current_task, shared_task
 from celery._state import _get_active_apps  # type: ignore[attr-defined]
@@ -25,7 +25,17 @@ from .policies import RowPolicy, fetch_for
 from .references import ModelReference, QuerySetReference, from_plain, replace, to_references
 
 if TYPE_CHECKING:
+    from typing import Literal
+
+    from celery import Task
     from django.db import models
+    from typing_extensions import Unpack
+
+    from .options import Method, TaskOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
 
 # Typed for decorators with literal options, which these are not.
 _share: Any = shared_task
@@ -139,6 +149,28 @@ def find(name: str) -> Any:
     if not hasattr(found, "row_policy"):
         raise _taken(name, _owners[name], found)
     return found
+
+
+@overload
+def task(function: Callable[P, R], /) -> Task[P, R]: ...
+
+
+@overload
+def task(
+    *, bind: Literal[False] = ..., base: None = ..., **options: Unpack[TaskOptions]
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+
+@overload
+def task(
+    *, bind: Literal[True], base: None = ..., **options: Unpack[TaskOptions]
+) -> Callable[[Method[Any, P, R]], Task[P, R]]: ...
+
+
+@overload
+def task(
+    *, base: type[T], bind: bool = ..., **options: Any
+) -> Callable[[Callable[..., Any]], T]: ...
 
 
 def task(function: Any = None, /, **options: Any) -> Any:

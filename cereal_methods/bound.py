@@ -1,0 +1,293 @@
+"""A method task as it is bound: called, looked at and sent."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.db import models, router
+from wrapt import BoundFunctionWrapper
+
+from . import canvas, conf, tasks
+from .arguments import THIS
+from .exceptions import InvalidModelTask
+from .policies import policy_of
+from .references import ModelReference, from_plain, to_references
+
+if TYPE_CHECKING:
+    from celery import Signature, Task
+    from celery.canvas import group
+    from celery.result import AsyncResult, EagerResult
+
+    class _Bound:
+        """What is used of wrapt's wrapper; its own types let any attribute through."""
+
+        __name__: str
+        __qualname__: str
+        __wrapped__: Any
+        __func__: Any
+        __self__: Any
+        _self_instance: Any
+        _self_owner: Any
+        _self_parent: Any
+
+else:
+    _Bound = BoundFunctionWrapper
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class BoundModelTask(_Bound, Generic[P, R_co]):
+    """A model task as it is found on an instance, a class or a manager."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+            """Call the method, here and now."""
+
+    @property
+    def name(self) -> str:
+        """The name of the Celery task: ``shop.models.Order.ship``."""
+        found: str = self._self_parent.task_name(*self._owner())
+        return found
+
+    @property
+    def task(self) -> Task[..., R_co]:
+        """The Celery task, of the current app."""
+        found: Task[..., R_co] = tasks.find(self.name)
+        return found
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R_co]:
+        """Send the method to a worker; shortcut of ``apply_async``.
+
+        Raises ``TypeError`` if the arguments do not fit the method, and
+        ``UnsavedInstance`` if an instance has no row.
+        """
+        return self.apply_async(args, kwargs)
+
+    def apply_async(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> AsyncResult[R_co]:
+        """Send the method to a worker, with the options of ``Task.apply_async``."""
+        task = self.task
+        on_commit = task.on_commit  # type: ignore[attr-defined]
+        if on_commit is None:
+            on_commit = conf.get("ON_COMMIT")
+        if on_commit and not task.app.conf.task_always_eager:
+            return self.apply_async_on_commit(args, kwargs, **options)
+        _, args, kwargs = self._arguments(task, args, kwargs)
+        return task.apply_async(args, kwargs, **options)
+
+    def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R_co]:
+        """Send the method when the transaction of the row's database has committed."""
+        return self.apply_async_on_commit(args, kwargs)
+
+    def apply_async_on_commit(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        robust: bool = False,
+        **options: Any,
+    ) -> AsyncResult[R_co]:
+        """Send the method when the transaction of the row's database has committed.
+
+        Outside of a transaction it is sent at once; if the transaction rolls
+        back, never. The result's id is known at once. ``robust`` is that of
+        ``django.db.transaction.on_commit``: an error of sending is logged then, and
+        does not keep other callbacks from running.
+        """
+        task = self.task
+        using, args, kwargs = self._arguments(task, args, kwargs)
+        if task.typing:
+            task.__header__(*args, **kwargs)  # type: ignore[attr-defined]
+        result: AsyncResult[R_co] = canvas.send_on_commit(
+            task, args, kwargs, using, robust, options
+        )
+        return result
+
+    def apply(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> EagerResult[R_co]:
+        """Run the task here and now, on a fresh row, and wait for its result."""
+        task = self.task
+        _, args, kwargs = self._arguments(task, args, kwargs)
+        return task.apply(args, kwargs, **options)
+
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R_co]:
+        """Do what ``delay`` does, from a coroutine."""
+        return await sync_to_async(self.delay)(*args, **kwargs)
+
+    async def aapply_async(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> AsyncResult[R_co]:
+        """Do what ``apply_async`` does, from a coroutine."""
+        return await sync_to_async(self.apply_async)(args, kwargs, **options)
+
+    async def adelay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R_co]:
+        """Do what ``delay_on_commit`` does, from a coroutine."""
+        return await sync_to_async(self.delay_on_commit)(*args, **kwargs)
+
+    async def aapply_async_on_commit(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> AsyncResult[R_co]:
+        """Do what ``apply_async_on_commit`` does, from a coroutine."""
+        return await sync_to_async(self.apply_async_on_commit)(args, kwargs, **options)
+
+    def signature(
+        self,
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *starargs: Any,
+        **starkwargs: Any,
+    ) -> Signature[R_co]:
+        """Return the signature of a call, which holds references and no instances."""
+        task = self.task
+        _, args, kwargs = self._arguments(task, args, kwargs)
+        return task.signature(args, kwargs, *starargs, **starkwargs)
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature[R_co]:
+        """Return the signature of a call; shortcut of ``signature``."""
+        return self.signature(args, kwargs)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature[R_co]:
+        """Return a signature that takes no result of a task before it."""
+        return self.signature(args, kwargs, immutable=True)
+
+    def map(self, it: Iterable[Any]) -> Signature[list[R_co]]:
+        """Return the signature of one task that calls the method once for each item."""
+        return self.starmap((item,) for item in it)
+
+    def starmap(self, it: Iterable[Any]) -> Signature[list[R_co]]:
+        """Return the signature of one task that calls the method with each tuple of arguments."""
+        call: Signature[list[R_co]] = canvas.starmap(self.s(), it, self.task.serializer)
+        return call
+
+    def chunks(self, it: Iterable[Any], n: int) -> group:
+        """Return a group of tasks that each call the method with ``n`` tuples of arguments."""
+        return canvas.chunks(self.s(), it, n, self.task.serializer)
+
+    def _owner(self) -> tuple[type[models.Model], str | None]:
+        """Return the model that the task belongs to, and the manager if it is one's.
+
+        Raises ``InvalidModelTask`` where the method cannot be sent from.
+        """
+        instance = self._self_instance
+        if isinstance(instance, models.Manager):
+            return _sendable_manager(instance, self.__qualname__)
+        model = self._self_owner if instance is None else type(instance)
+        wrong = None
+        if not (isinstance(model, type) and issubclass(model, models.Model)):
+            wrong = (
+                f": {model.__qualname__} is no Django model. For functions and other classes there "
+                "is cereal_methods.task."
+            )
+        elif model._meta.abstract:
+            wrong = (
+                f" from the abstract model {model.__qualname__}, which has no rows. Use it from a "
+                "concrete model."
+            )
+        else:
+            # super().ship.delay() in a method that overrides ship is the parent's task.
+            for base in model.__mro__:
+                if base in self._self_parent._self_models:
+                    return base, None
+            wrong = (
+                f" for {model._meta.label}, which has no task for it: another method overrides it "
+                "there, or it was set on the class instead of with add_to_class()."
+            )
+        raise InvalidModelTask(f"{self.__qualname__} cannot be sent{wrong}", self.__qualname__)
+
+    def _arguments(
+        self, task: Any, args: Any, kwargs: Mapping[str, Any] | None
+    ) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        """Return the database that is written to and the arguments of the message.
+
+        ``self`` is among them as ``this``; instances are references.
+        """
+        args, kwargs = tuple(args or ()), dict(kwargs or {})
+        if not self._self_parent.takes_row(self._self_instance):
+            using = router.db_for_write(self._owner()[0])
+            return using, to_references(args), to_references(kwargs)
+        model, instance = self._owner()[0], self._self_instance
+        given = kwargs.pop(THIS, None)
+        if instance is None and given is None and args:
+            given, *args = args
+        if instance is None or given is not None:
+            reference = _reference_to(model, self.__qualname__, given)
+            if instance is not None and reference != ModelReference.of(instance):
+                raise InvalidModelTask(
+                    f"{self.__qualname__} was given this={reference!r} on another instance. "
+                    "On an instance, leave it out.",
+                    self.__qualname__,
+                )
+        else:
+            reference = ModelReference.of(instance)
+        policy_of(task).check_dispatch(reference, task.name)
+        kwargs = {**to_references(kwargs), THIS: reference.as_plain()}
+        return reference.using, to_references(tuple(args)), kwargs
+
+    def __copy__(self) -> BoundModelTask[P, R_co]:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        # As Python's own bound methods do; wrapt leaves these decisions to subclasses.
+        if self._self_instance is None:
+            return self
+        return getattr(copy.deepcopy(self._self_instance, memo), self._self_parent._self_attribute)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        found = self._self_owner if self._self_instance is None else self._self_instance
+        return getattr, (found, self._self_parent._self_attribute)
+
+
+def _sendable_manager(
+    manager: models.Manager[Any], method: str
+) -> tuple[type[models.Model], str | None]:
+    """Return a manager's model and name, if a worker finds the very same manager there."""
+    model, name = manager.model, manager.name
+    if (
+        name is None
+        or hasattr(manager, "instance")
+        or manager._db is not None
+        or getattr(model, name, None) != manager
+    ):
+        raise InvalidModelTask(
+            f"{method} cannot be sent from this manager: a worker would not find it again. Send it "
+            f"from the manager on the model itself, as in {model.__name__}.objects.",
+            method,
+        )
+    return model, name
+
+
+def _reference_to(model: type[models.Model], method: str, given: Any) -> ModelReference:
+    """Return the reference that ``given`` is or stands for, which must be of ``model``."""
+    reference = from_plain(given)
+    if isinstance(given, ModelReference):
+        reference = given
+    elif isinstance(given, models.Model):
+        reference = ModelReference.of(given)
+    if reference is None or not issubclass(reference.model, model):
+        found = "nothing" if given is None else reference or type(given).__qualname__
+        raise InvalidModelTask(
+            f"On the class, {method} takes an instance of {model._meta.label} first; it was given "
+            f"{found}. Send it as instance.{method.rpartition('.')[2]}.delay(), or as "
+            f"{method}.delay(instance).",
+            method,
+        )
+    return reference
