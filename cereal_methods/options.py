@@ -96,7 +96,6 @@ class TaskOptions(SharedOptions, total=False):
     retry_on_worker_lost: bool
     send_events: bool
     soft_time_limit: float | None
-    store_eager_result: bool
     store_errors_even_if_ignored: bool
     throws: type[BaseException] | tuple[type[BaseException], ...]
     time_limit: float | None

@@ -1,4 +1,4 @@
-"""Where type checkers differ, or cannot know; each with what to write instead."""
+"""Where type checkers differ, or cannot know, and what helps."""
 
 from __future__ import annotations
 
