@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, KeysView, Mapping, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, ClassVar, Final, Protocol, TypeAlias
 
 from celery import current_task
 from celery.exceptions import SoftTimeLimitExceeded
 
 from .exceptions import InvalidMessage
-from .policies import fetch_for, policy_of
-from .references import Reference, from_wire
+from .hydration import fetch_all
+from .policies import begin, fetch_for, policy_of
+from .references import ModelReference, Reference, from_wire
 
 #: The keyword under which ``self`` travels.
 THIS: Final = "this"
@@ -39,6 +40,8 @@ _INTERRUPTS: Final = (MemoryError, SoftTimeLimitExceeded)
 
 class Decoder(Protocol):
     """What a format does with the bytes of a message. Must pickle by name."""
+
+    name: ClassVar[str]
 
     def decode(self, blob: Any, rows: Sequence[Any], mark: str) -> Any:
         """Return the value in ``blob``, with ``rows[i]`` in the place of reference ``i``."""
@@ -134,14 +137,35 @@ class Call:
 
     def _fetch(self) -> list[Any]:
         task = current_task._get_current_object()  # type: ignore[attr-defined]
-        references = self.references()
-        if self.this is None or not policy_of(task).fetches_self:
-            return fetch_for(task, references)
-        # The task fetches its own row in a way of its own; its place keeps the reference.
-        this = references.pop(self.this)
-        rows = fetch_for(task, references)
-        rows.insert(self.this, this)
+        rows = fetch_for(task, self.references())
+        begin(task)
         return rows
+
+    def is_pending(self) -> bool:
+        """Whether the task is yet to fetch its own row, in a way of its own."""
+        return (
+            self.this is not None
+            and self._values is None
+            and self._error is None
+            and policy_of(current_task._get_current_object()).fetches_self  # type: ignore[attr-defined]
+        )
+
+    def own(self) -> ModelReference:
+        """Return the reference of ``self``."""
+        reference = from_wire(self.wire[self.this or 0])
+        if not isinstance(reference, ModelReference):
+            raise InvalidMessage("The message names rows where it should name one.")
+        return reference
+
+    def settle(self, row: Any) -> Arguments:
+        """Return args and kwargs with fresh instances, and ``row`` for ``self`` wherever it is."""
+        self._values = self._decode(fetch_all(self.references(), {self.own(): row}))
+        return self._values
+
+    def fail(self, error: Exception) -> None:
+        """Remember why the call's rows could not be fetched."""
+        if self._values is None and self._error is None:
+            self._error = error
 
     def known(self) -> Arguments:
         """Return the values if they were fetched already, else the outline."""
@@ -185,6 +209,19 @@ class Call:
         return args, kwargs
 
 
+class Pending:
+    """Stands for ``self`` in a call whose task fetches its own row, and then the others.
+
+    Such a call is unpacked as this alone: no other row may be fetched before the own
+    one is locked, or it would be stale by the time that the lock is there.
+    """
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+
 class LazyArgs(Sequence[Any]):
     """The positional arguments of a call: a sequence that fetches when it is read."""
 
@@ -194,7 +231,7 @@ class LazyArgs(Sequence[Any]):
         self.call = call
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.call.values()[0])
+        return iter(()) if self.call.is_pending() else iter(self.call.values()[0])
 
     def __getitem__(self, index: Any) -> Any:
         return self.call.values()[0][index]
@@ -204,6 +241,11 @@ class LazyArgs(Sequence[Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LazyArgs, (self.call,)
+
+    @property
+    def serializer(self) -> str:
+        """The name of the serializer that the message came in."""
+        return self.call.decoder.name
 
     def plainly(self, *, references: bool) -> list[Any]:
         """Return a list that holds references, or else their text. Runs no query."""
@@ -225,6 +267,8 @@ class LazyKwargs(Mapping[str, Any]):
         self.call = call
 
     def __getitem__(self, key: str) -> Any:
+        if key == THIS and self.call.is_pending():
+            return Pending(self.call)
         return self.call.values()[1][key]
 
     def __iter__(self) -> Iterator[str]:
@@ -232,6 +276,8 @@ class LazyKwargs(Mapping[str, Any]):
 
     def keys(self) -> KeysView[str]:
         """Return the names, for a call: Python asks for them before any value."""
+        if self.call.is_pending():
+            return {THIS: None}.keys()
         self.call.values()
         return super().keys()
 
@@ -278,7 +324,10 @@ class LazyEmbed(Mapping[str, Any]):
         if self._value is None:
             try:
                 rows = list(map(from_wire, self.call.wire))
-                self._value = dict(self.call.decoder.decode(self.blob, rows, self.call.mark))
+                embed = self.call.decoder.decode(self.blob, rows, self.call.mark)
+                if not (isinstance(embed, dict) and embed.keys() <= NO_EMBED.keys()):
+                    raise InvalidMessage("The message embeds something that is no canvas.")
+                self._value = {**NO_EMBED, **embed}
             except _INTERRUPTS:
                 raise
             except Exception as error:

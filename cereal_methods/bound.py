@@ -15,6 +15,7 @@ from .arguments import THIS
 from .exceptions import InvalidModelTask
 from .policies import policy_of
 from .references import ModelReference, from_plain, to_references
+from .serializers.body import check_accepted
 
 if TYPE_CHECKING:
     from celery import Signature, Task
@@ -82,6 +83,7 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         if on_commit and not task.app.conf.task_always_eager:
             return self.apply_async_on_commit(args, kwargs, **options)
         _, args, kwargs = self._arguments(task, args, kwargs)
+        _check_serializer(options.get("serializer") or task.serializer)
         return task.apply_async(args, kwargs, **options)
 
     def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R_co]:
@@ -105,6 +107,7 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         """
         task = self.task
         using, args, kwargs = self._arguments(task, args, kwargs)
+        _check_serializer(options.get("serializer") or task.serializer)
         if task.typing:
             task.__header__(*args, **kwargs)  # type: ignore[attr-defined]
         result: AsyncResult[R_co] = canvas.send_on_commit(
@@ -175,12 +178,23 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
 
     def starmap(self, it: Iterable[Any]) -> Signature[list[R_co]]:
         """Return the signature of one task that calls the method with each tuple of arguments."""
+        self._need_row("map, starmap and chunks run")
         call: Signature[list[R_co]] = canvas.starmap(self.s(), it, self.task.serializer)
         return call
 
     def chunks(self, it: Iterable[Any], n: int) -> group:
         """Return a group of tasks that each call the method with ``n`` tuples of arguments."""
+        self._need_row("map, starmap and chunks run")
         return canvas.chunks(self.s(), it, n, self.task.serializer)
+
+    def _need_row(self, what: str) -> None:
+        if self._self_instance is None and self._self_parent.takes_row():
+            name = self.__qualname__
+            raise InvalidModelTask(
+                f"{what} {name} on one instance, with many arguments. From the class there is no "
+                f"instance: send a group of {name}.s(instance) for many instances.",
+                name,
+            )
 
     def _owner(self) -> tuple[type[models.Model], str | None]:
         """Return the model that the task belongs to, and the manager if it is one's.
@@ -209,7 +223,8 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
                     return base, None
             wrong = (
                 f" for {model._meta.label}, which has no task for it: another method overrides it "
-                "there, or it was set on the class instead of with add_to_class()."
+                "there, it was set on the class instead of with add_to_class(), or this is a "
+                "historical model of a migration."
             )
         raise InvalidModelTask(f"{self.__qualname__} cannot be sent{wrong}", self.__qualname__)
 
@@ -220,6 +235,16 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
 
         ``self`` is among them as ``this``; instances are references.
         """
+        if not (args is None or isinstance(args, (list, tuple))):
+            raise TypeError(
+                f"The arguments of {self.__qualname__} must be a list or a tuple, and not a "
+                f"{type(args).__qualname__}. Named ones are the second argument, a dict."
+            )
+        if not (kwargs is None or isinstance(kwargs, Mapping)):
+            raise TypeError(
+                f"The keyword arguments of {self.__qualname__} must be a dict, and not a "
+                f"{type(kwargs).__qualname__}."
+            )
         args, kwargs = tuple(args or ()), dict(kwargs or {})
         if not self._self_parent.takes_row(self._self_instance):
             using = router.db_for_write(self._owner()[0])
@@ -242,6 +267,30 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         kwargs = {**to_references(kwargs), THIS: reference.as_plain()}
         return reference.using, to_references(tuple(args)), kwargs
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._refuse_patch(name)
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._refuse_patch(name)
+        super().__delattr__(name)
+
+    def _refuse_patch(self, name: str) -> None:
+        # A mock in the place of delay would be forgotten at once, and the message sent.
+        if name in vars(BoundModelTask) and not name.startswith("_"):
+            raise AttributeError(
+                f"{self.__qualname__}.{name} cannot be set or patched: {self.__qualname__} is made "
+                f"anew whenever it is looked up. Patch {self.__qualname__} itself, or apply_async "
+                f"of {self.__qualname__}.task."
+            )
+
+    def __repr__(self) -> str:
+        instance = self._self_instance
+        of = ""
+        if isinstance(instance, models.Model):
+            of = f" of <{instance._meta.label} {instance.pk}>"
+        return f"<model task {self.__qualname__}{of}>"
+
     def __copy__(self) -> BoundModelTask[P, R_co]:
         return self
 
@@ -254,6 +303,12 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
     def __reduce_ex__(self, protocol: Any) -> Any:
         found = self._self_owner if self._self_instance is None else self._self_instance
         return getattr, (found, self._self_parent._self_attribute)
+
+
+def _check_serializer(name: str) -> None:
+    """Raise ``SerializerNotAccepted``, as the library's own serializers do by themselves."""
+    if not name.startswith("cereal-"):
+        check_accepted(name)
 
 
 def _sendable_manager(

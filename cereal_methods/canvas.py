@@ -76,6 +76,8 @@ def apply_on_commit(canvas: Any, using: str | None = None, *, robust: bool = Fal
     Returns the canvas's result, whose id is known at once. ``robust`` is that of
     ``django.db.transaction.on_commit``.
     """
+    # A copy: the caller may send the same signature again, or change it.
+    canvas = canvas.clone()
     result = canvas.freeze()
     return _on_commit(canvas.apply_async, result, using or _database_of(canvas), robust)
 

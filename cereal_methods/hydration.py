@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import connections, models
 from django.utils.connection import ConnectionDoesNotExist
 
-from .exceptions import UnknownDatabase
+from .exceptions import InvalidMessage, UnknownDatabase
 from .references import ModelReference, Reference
 
 
@@ -21,8 +22,10 @@ def fetch(reference: ModelReference) -> Any:
     return fetch_all([reference])[0]
 
 
-def fetch_all(references: Sequence[Reference]) -> list[Any]:
-    """Return what the references name, in their order.
+def fetch_all(
+    references: Sequence[Reference], known: Mapping[ModelReference, Any] | None = None
+) -> list[Any]:
+    """Return what the references name, in their order, without asking for those ``known``.
 
     Each pair of model and database costs one query, through the model's base
     manager as in Django's ``refresh_from_db``; one row gives one object however
@@ -35,9 +38,15 @@ def fetch_all(references: Sequence[Reference]) -> list[Any]:
     for reference in references:
         keys = wanted.setdefault((models_by_label[reference.label], reference.using), {})
         keys.update(dict.fromkeys(reference.keys))
-    rows = {
-        (model, using): _query(model, using, list(keys)) for (model, using), keys in wanted.items()
-    }
+    rows: dict[tuple[type[models.Model], str], dict[Any, Any]] = {}
+    for (model, using), keys in wanted.items():
+        here = {
+            reference.pk: row
+            for reference, row in (known or {}).items()
+            if (reference.model, reference.using) == (model, using)
+        }
+        others = [key for key in keys if key not in here]
+        rows[model, using] = {**(_query(model, using, others) if others else {}), **here}
     rows_of = [rows[models_by_label[ref.label], ref.using] for ref in references]
     missing = [
         reference
@@ -49,7 +58,9 @@ def fetch_all(references: Sequence[Reference]) -> list[Any]:
     return [reference.pick(found) for reference, found in zip(references, rows_of, strict=True)]
 
 
-def missing_rows(references: Sequence[ModelReference]) -> models.ObjectDoesNotExist:
+def missing_rows(
+    references: Sequence[ModelReference], manager: str | None = None
+) -> models.ObjectDoesNotExist:
     """Return the ``DoesNotExist`` of the first reference's model, naming all of the rows.
 
     Its attribute ``references`` holds them for code in the same process.
@@ -61,7 +72,8 @@ def missing_rows(references: Sequence[ModelReference]) -> models.ObjectDoesNotEx
     does = "does" if len(distinct) == 1 else "do"
     error: models.ObjectDoesNotExist = distinct[0].model.DoesNotExist(
         f"{', '.join(named)} {does} not exist: deleted after the task was sent, or not "
-        "committed yet when the task ran."
+        "committed yet when the task ran"
+        + (f", or not among those of the manager {manager!r}." if manager else ".")
     )
     error.references = distinct  # type: ignore[attr-defined]
     return error
@@ -78,7 +90,14 @@ def _query(model: type[models.Model], using: str, keys: list[Any]) -> dict[Any, 
             using,
         ) from None
     queryset = model._base_manager.using(using)
-    if len(keys) != 1:
-        return queryset.in_bulk(keys)
-    # The one row that matches has this key, even if its database spells it otherwise.
-    return dict(zip(keys, queryset.filter(pk=keys[0]).order_by(), strict=False))
+    try:
+        if len(keys) != 1:
+            return queryset.in_bulk(keys)
+        # The one row that matches has this key, even if its database spells it otherwise.
+        return dict(zip(keys, queryset.filter(pk=keys[0]).order_by(), strict=False))
+    except (TypeError, ValueError, ValidationError, ArithmeticError) as error:
+        shown = ", ".join(map(repr, keys[:5]))
+        raise InvalidMessage(
+            f"A message refers to {model._meta.label} by a primary key of another type: {shown}. "
+            f"{type(error).__name__}: {error}"
+        ) from error

@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from celery import states
-from celery.exceptions import Ignore, Retry
+from celery.app.task import Context
+from celery.exceptions import Ignore, Reject, Retry
+from celery.utils.quorum_queues import detect_quorum_queues
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
 
@@ -118,26 +120,42 @@ class RowPolicy:
             )
 
     @contextmanager
-    def fetched(self, task: Any, reference: ModelReference) -> Iterator[Any]:
-        """Give the row of ``self``: in a transaction of its own and locked, if it is to be."""
-        if self.select_for_update is None:
-            with _put_off(task, self):
-                row = self._fetch(reference)
-            yield row
-            return
-        with _put_off(task, self):
-            connections[reference.using].ensure_connection()
+    def fetched(
+        self,
+        task: Any,
+        reference: ModelReference,
+        settle: Callable[[Any], Any],
+        fail: Callable[[Exception], Any] = lambda error: None,
+    ) -> Iterator[Any]:
+        """Give the row of ``self``, and what ``settle`` returns for it: the other arguments.
+
+        The row comes first, in a transaction of its own and locked if it is to be: what
+        is fetched before a lock is old when the lock is there. ``fail`` is told why
+        something could not be fetched.
+        """
+        ignored: Ignore | None = None
         try:
-            with transaction.atomic(using=reference.using):
+            with ExitStack() as stack:
                 try:
+                    if self.select_for_update is not None:
+                        stack.enter_context(transaction.atomic(using=reference.using))
                     row = self._fetch(reference)
+                    found = row, settle(row)
                 except Exception as error:
                     raise _NotFetched(error) from error
-                yield row
+                begin(task)
+                try:
+                    yield found
+                except Ignore as error:
+                    # task.replace() raises it: the method has done its work, which stays.
+                    ignored = error
         except _NotFetched as failed:
             # After the transaction, which would take back what on_missing does.
+            fail(failed.error)
             with _put_off(task, self):
                 raise failed.error from failed.error.__cause__
+        if ignored is not None:
+            raise ignored
 
     def _fetch(self, reference: ModelReference) -> Any:
         model: Any = reference.model
@@ -150,6 +168,10 @@ class RowPolicy:
             queryset = queryset.prefetch_related(*self.prefetch_related)
         lock = self.select_for_update
         if lock is not None:
+            features = connections[reference.using].features
+            if self.select_related and features.has_select_for_update_of:
+                # The row alone: related ones may be null, and such a join cannot be locked.
+                lock = {"of": ("self", *_parent_links(model)), **lock}
             queryset = queryset.select_for_update(**lock)
         try:
             for row in queryset.filter(pk=reference.pk):
@@ -164,7 +186,16 @@ class RowPolicy:
             and model._base_manager.using(reference.using).filter(pk=reference.pk).exists()
         ):
             raise RowLocked(reference)
-        raise missing_rows([reference])
+        raise missing_rows([reference], manager=self.manager)
+
+
+def _parent_links(model: Any) -> Iterator[str]:
+    """Give the paths to the rows that a row has in its model's parents' tables."""
+    for link in model._meta.parents.values():
+        if link is not None:
+            yield link.name
+            for further in _parent_links(link.related_model):
+                yield f"{link.name}__{further}"
 
 
 DEFAULT: Final = RowPolicy()
@@ -196,8 +227,24 @@ def fetch_for(task: Any, references: Sequence[Reference]) -> list[Any]:
     ``task`` is the Celery task that runs, or None. Raises what ends or puts off
     the task where rows are gone or their database is unavailable.
     """
+    if _runs_inline(task):
+        # Outside of tasks nobody else replaces a connection that has broken.
+        _close_broken_connections()
     with _put_off(task, policy_of(task)):
         return fetch_all(references)
+
+
+def begin(task: Any) -> None:
+    """Note that all rows of the running task are there: its next fetches count anew."""
+    headers = task.request.headers if task else None
+    if headers:
+        headers.pop(_TRIES, None)
+
+
+def _close_broken_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
 
 
 @contextmanager
@@ -219,11 +266,8 @@ def _put_off(task: Any, policy: RowPolicy) -> Iterator[None]:
             _discard(task, error)
         _retry(task, error)
     except _UNAVAILABLE as error:
+        _close_broken_connections()
         _retry(task, error)
-    else:
-        headers = task.request.headers if task else None
-        if headers:  # the next fetch of a task that retries itself counts anew
-            headers.pop(_TRIES, None)
 
 
 def _runs_inline(task: Any) -> bool:
@@ -237,9 +281,27 @@ def _discard(task: Any, error: Exception) -> NoReturn:
     if not request.is_eager:
         if request.chord:  # whose body would wait for it
             task.backend.mark_as_done(request.id, None, request=request)
-        elif not task.ignore_result:
+        elif not request.ignore_result:
             task.backend.store_result(request.id, None, IGNORED, request=request)
+        _end_chain(task.backend, request.chain)
     raise Ignore(str(error)) from error
+
+
+def _end_chain(backend: Any, chain: Any) -> None:
+    """Count a discarded task's chain as done where a chord waits for the end of it."""
+    # As Backend.mark_as_failure does for tasks that fail.
+    elements = list(chain or ())
+    for element in elements:
+        context: Any = Context(element)
+        context.update(context.options)
+        context.id, context.group = context.options.get("task_id"), context.options.get("group_id")
+        if "chord" in context.options:
+            backend.mark_as_done(context.id, None, request=context)
+        kind, parts = getattr(context, "subtask_type", None), context.kwargs or {}
+        if kind == "chord" and parts.get("body") is not None:
+            elements.append(parts["body"])
+        elif kind == "group":
+            elements.extend(parts.get("tasks") or ())
 
 
 def _retry(task: Any, error: Exception) -> NoReturn:
@@ -252,11 +314,17 @@ def _retry(task: Any, error: Exception) -> NoReturn:
         raise error
     longest = conf.get("FETCH_RETRY_BACKOFF_MAX")
     countdown = min(conf.get("FETCH_RETRY_BACKOFF") * 2**tries, longest)
-    countdown *= random.uniform(0.75, 1.0)  # noqa: S311  (tasks that failed together part)
+    countdown *= random.uniform(1.0, 1.25)  # noqa: S311  (tasks that failed together part)
+    if detect_quorum_queues(task.app, "amqp")[0]:
+        countdown = max(countdown, 1)  # they count whole seconds, and refuse none
     args, kwargs = (
         part.plainly(references=True) if hasattr(part, "plainly") else part
         for part in (request.args, request.kwargs)
     )
+    # The serializer of the message that came: the task's own may not carry its references.
+    carrier = getattr(request.args, "serializer", None)
+    is_alias = task.serializer == "django_cereal_pickle"
+    options = {"serializer": carrier} if carrier and not is_alias else {}
     signature = task.signature_from_request(
         request,
         args,
@@ -264,6 +332,7 @@ def _retry(task: Any, error: Exception) -> NoReturn:
         countdown=countdown,
         retries=request.retries,
         headers={**(request.headers or {}), _TRIES: tries + 1},
+        **options,
     )
     logger.warning(
         "Task %s[%s] fetches its rows again in %.1fs: %s: %s",
@@ -275,7 +344,9 @@ def _retry(task: Any, error: Exception) -> NoReturn:
     )
     try:
         signature.apply_async()
-    except Exception as failure:  # the broker is away too: this is a failure, and recorded
+    except Exception as failure:  # the broker is away too
+        if task.acks_late:
+            raise Reject(str(error), requeue=True) from failure
         raise error from failure
     raise Retry(str(error), error, countdown) from error
 

@@ -141,7 +141,7 @@ class QuerySetReference:
         """Return the reference of a queryset's rows, which takes one query for their keys.
 
         Raises ``UnsupportedKey`` for ``values()`` and ``values_list()`` querysets
-        (pass ``list(queryset)``) and ``ValueError`` above ``MAX_QUERYSET_ROWS``.
+        (pass ``list(queryset)``) and ``UnsupportedValue`` above ``MAX_QUERYSET_ROWS``.
         """
         model = queryset.model
         label = model._meta.label
@@ -159,10 +159,11 @@ class QuerySetReference:
             found = [row.pk for row in queryset]
         pks = tuple(_clean(pk, key) for key in found)
         if len(pks) > MAX_QUERYSET_ROWS:
-            raise ValueError(
+            raise UnsupportedValue(
                 f"A queryset of more than {MAX_QUERYSET_ROWS:,} rows of {label} is too large "
-                "for one message. Send the task once for each row with bulk_delay, or in "
-                "slices of the queryset."
+                "for one message. Send the task once for each row, or for slices of the "
+                "queryset.",
+                label,
             )
         return cls(label, pks, _alias_for_writes(queryset, pks))
 

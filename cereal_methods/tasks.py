@@ -18,10 +18,11 @@ from celery import current_app, current_task, shared_task
 from celery._state import _get_active_apps  # type: ignore[attr-defined]
 
 from . import conf
-from .arguments import THIS, LazyArgs, LazyKwargs
+from .arguments import THIS, LazyArgs, LazyKwargs, Pending
 from .definitions import OWN_OPTIONS
 from .exceptions import InvalidModelTask
-from .policies import RowPolicy, fetch_for
+from .hydration import fetch_all
+from .policies import RowPolicy, begin, fetch_for
 from .references import ModelReference, QuerySetReference, from_plain, replace, to_references
 
 if TYPE_CHECKING:
@@ -86,19 +87,31 @@ def register(
             return method(*args, **kwargs)
         if THIS not in kwargs:
             raise InvalidModelTask(
-                f"The task {name} was sent without the row that it is to run on. Celery's own map, "
-                "starmap and chunks leave it out: use those of the method, as in "
-                "instance.method.map(...).",
+                f"The task {name} was sent without the row that it is to run on. By its name it is "
+                "sent with the instance as the keyword this, as in send_task(name, args, {'this': "
+                "instance}). Celery's own map, starmap and chunks leave it out: use those of the "
+                "method, as in instance.method.map(...).",
                 name,
             )
         this = kwargs.pop(THIS)
+        if isinstance(this, Pending):
+            with policy.fetched(_running(), this.call.own(), this.call.settle, this.call.fail) as (
+                row,
+                (more, named),
+            ):
+                named = {key: value for key, value in named.items() if key != THIS}
+                return method(_checked(row), *args, *more, **named)
         this = from_plain(this) or this
         if policy.fetches_self and isinstance(this, ModelReference):
-            with policy.fetched(_running(), this) as row:
-                args, kwargs = replace((args, kwargs), lambda value: row if value == this else None)
-                args, kwargs = _settle(args, kwargs)
+
+            def settle_others(row: Any) -> Any:
+                others = replace((args, kwargs), lambda value: row if value == this else None)
+                return _settle(*others, fetch=fetch_all)
+
+            with policy.fetched(_running(), this, settle_others) as (row, (args, kwargs)):
                 return method(_checked(row), *args, **kwargs)
         row, args, kwargs = _settle(this, args, kwargs)
+        begin(_running())
         return method(_checked(row), *args, **kwargs)
 
     def _checked(row: Any) -> Any:
@@ -212,11 +225,12 @@ def arguments_for(
     )
 
 
-def settle(*values: Any) -> tuple[Any, ...]:
+def settle(*values: Any, fetch: Callable[[list[Any]], list[Any]] | None = None) -> tuple[Any, ...]:
     """Return the values with fresh instances for the references in them, at any depth.
 
     One query per model and database; none where there is no reference. Rows that
-    are gone or cannot be asked for are a matter of the running task's policy.
+    are gone or cannot be asked for are a matter of the running task's policy, unless
+    ``fetch`` is another way to get them.
     """
     found: dict[Any, Any] = {}
 
@@ -227,7 +241,8 @@ def settle(*values: Any) -> tuple[Any, ...]:
     replace(values, note)
     if not found:
         return values
-    rows = dict(zip(found, fetch_for(_running(), list(found)), strict=True))
+    rows_of = fetch or functools.partial(fetch_for, _running())
+    rows = dict(zip(found, rows_of(list(found)), strict=True))
     settled: tuple[Any, ...] = replace(values, lambda value: _row_for(value, rows))
     return settled
 
@@ -237,7 +252,7 @@ def _row_for(value: Any, rows: Mapping[Any, Any]) -> Any:
     return rows[value] if is_reference else None
 
 
-def _settle(*values: Any) -> tuple[Any, ...]:
+def _settle(*values: Any, fetch: Callable[[list[Any]], list[Any]] | None = None) -> tuple[Any, ...]:
     """Return the values of a run with instances for the references that are left.
 
     The message of a cereal serializer brings none. They come under other
@@ -256,7 +271,7 @@ def _settle(*values: Any) -> tuple[Any, ...]:
             return values
         if request.is_eager:
             values = to_references(values)
-    return settle(*values)
+    return settle(*values, fetch=fetch)
 
 
 def _running() -> Any:

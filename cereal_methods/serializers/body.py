@@ -120,7 +120,7 @@ class BodyFormat:
         call = _as_call(body)
         if call is None:
             return self._dump(lambda table: ([body], {}), is_call=False)
-        _check_accepted(name)
+        check_accepted(name)
         args, kwargs, *embeds = call
 
         def parts(table: Table) -> tuple[list[Any], dict[str, Any]]:
@@ -204,7 +204,8 @@ class BodyFormat:
             call = Call(self, rest[:size], wire, mark, fetch, header.get("this"))
             if len(rest) > size:
                 embed = LazyEmbed(call, rest[size:])
-        if header.get("eager"):
+        # Where tasks do not run eagerly, a worker's consumer depends on the three.
+        if header.get("eager") and error is None and current_app.conf.task_always_eager:
             return LazyArgs(call), LazyKwargs(call)
         return LazyArgs(call), LazyKwargs(call), embed
 
@@ -272,8 +273,9 @@ def _is_eager(args: Any, kwargs: Any) -> bool:
     )
 
 
-def _check_accepted(name: str) -> None:
-    content_type = registry.name_to_type[name]
+def check_accepted(name: str) -> None:
+    """Raise ``SerializerNotAccepted`` if no app of this process takes a serializer's messages."""
+    content_type = registry.name_to_type.get(name, name)
     apps = list(_get_active_apps()) or [current_app]
     if not any(content_type in _accepted(app) for app in apps):
         accepted = [*apps[0].conf.accept_content, name]

@@ -31,8 +31,9 @@ class JSONFormat(BodyFormat):
         except (TypeError, ValueError) as error:
             if isinstance(error, CerealError):
                 raise
+            reason = str(error).rstrip(".")
             raise UnsupportedValue(
-                f"cereal-json cannot carry this value: {error}. Convert it, or send the task with "
+                f"cereal-json cannot carry this value: {reason}. Convert it, or send the task with "
                 "serializer='cereal-pickle'."
             ) from error
 

@@ -211,6 +211,31 @@ class Order(Stamped):
         self._add()
         return "added"
 
+    @model_task(on_missing="retry", select_for_update=True, select_related="customer")
+    def ship_later_locked(self) -> str:
+        """Ship the order, as soon as it is there and free."""
+        mark("begin")
+        return self.number
+
+    @model_task(on_missing="retry", select_for_update=True, serializer="json")
+    def ship_later_locked_as_json(self) -> str:
+        """Ship the order as soon as it is there and free, with a message in Celery's own json."""
+        mark("begin")
+        return self.number
+
+    @model_task(select_for_update=True, select_related="customer")
+    def meet_locked(self, *others: Any, boxed: Any = None) -> list[Any]:
+        """Return what the order and others are, once the order is locked."""
+        mark("begin", number=self.number)
+        boxed = [key is self for key in boxed or ()]
+        return [self.number, *(getattr(other, "number", other) for other in others), *boxed]
+
+    @model_task(select_for_update=True, bind=True)
+    def replaced_locked(self, task: Any, other: Order) -> Any:
+        """Count, and let another order's method take this one's place."""
+        self._add()
+        return task.replace(other.trace.s("replaced"))
+
     def _add(self) -> None:
         mark("begin")
         tries = self.tries

@@ -97,3 +97,25 @@ def test_the_database_of_the_first_method_is_taken(sent: Sent) -> None:
     with transaction.atomic(using="archive"):
         apply_on_commit(chain(here.trace.s(), there.trace.s()))
         assert len(ids(sent)) == 1
+
+
+def test_a_canvas_can_be_sent_again(sent: Sent) -> None:
+    order = Order.objects.create()
+    canvas = chord([order.trace.s(1)], order.trace.s(2))
+    signature = order.trace.s(3)
+
+    with transaction.atomic():
+        first, second = apply_on_commit(canvas), apply_on_commit(canvas)
+        apply_on_commit(signature)
+        signature.args = (99,)
+    signature.apply_async()
+
+    messages = sent()
+    assert len({message.headers["id"] for message in messages}) == 4
+    assert first.id != second.id
+    assert [message.payload[0].plainly(references=True) for message in messages] == [
+        [1],
+        [1],
+        [3],
+        [99],
+    ]

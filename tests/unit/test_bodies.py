@@ -293,3 +293,23 @@ def test_any_changed_byte_gives_a_value_or_an_error_of_decoding(name: str) -> No
             if isinstance(body, tuple) and body and isinstance(body[0], LazyArgs):
                 with contextlib.suppress(InvalidMessage):
                     body[0].call.outline()
+
+
+@pytest.mark.parametrize("embed", ["[[1,2]]", "{}{}", '{"x":1}', "5", '"abc"'])
+def test_an_embed_that_is_no_canvas_fails_in_the_task(embed: str) -> None:
+    payload = '{"cereal":1,"call":7,"embed":%d}\n[[],{}]%s' % (len(embed), embed)  # noqa: UP031
+
+    args, kwargs, found = decode(payload, "cereal-json")
+
+    assert dict(found) == NO_EMBED
+    with pytest.raises(InvalidMessage):
+        unpack(args, kwargs)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_worker_gets_three_parts_whatever_a_header_says(name: str) -> None:
+    for payload in (with_header(name, {"eager": 1}), with_header(name, {"eager": 1, "call": 99})):
+        args, kwargs, embed = decode(payload, name)
+        assert embed == NO_EMBED
+        with contextlib.suppress(InvalidMessage):
+            unpack(args, kwargs)

@@ -8,7 +8,7 @@ import pytest
 from django.db import models
 
 from cereal_methods import ModelReference, fetch
-from cereal_methods.exceptions import UnknownDatabase, UnknownModel
+from cereal_methods.exceptions import InvalidMessage, UnknownDatabase, UnknownModel
 from cereal_methods.hydration import fetch_all, missing_rows
 from tests.shop.models import Customer, Gift, Line, Order, PaidOrder
 
@@ -168,3 +168,15 @@ def test_an_unknown_model_is_found_before_anything_is_queried(
 
     with django_assert_num_queries(0), pytest.raises(UnknownModel):
         fetch_all(references)
+
+
+@pytest.mark.parametrize(
+    ("label", "key"), [("shop.Order", "abc"), ("shop.Document", "nope"), ("shop.Day", "5")]
+)
+def test_a_key_of_another_type_is_an_invalid_message(label: str, key: Any) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        fetch(ModelReference(label, key, "default"))
+
+    assert str(caught.value).startswith(
+        f"A message refers to {label} by a primary key of another type: {key!r}. "
+    )

@@ -274,9 +274,10 @@ def test_a_task_sent_without_its_row_fails(order: Order) -> None:
         order.itself.task.run()
 
     assert str(caught.value) == (
-        "The task tests.shop.models.Order.itself was sent without the row that it is to run on. "
-        "Celery's own map, starmap and chunks leave it out: use those of the method, as in "
-        "instance.method.map(...)."
+        "The task tests.shop.models.Order.itself was sent without the row that it is to run on. By "
+        "its name it is sent with the instance as the keyword this, as in send_task(name, args, "
+        "{'this': instance}). Celery's own map, starmap and chunks leave it out: use those of the "
+        "method, as in instance.method.map(...)."
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cereal_methods import references
-from cereal_methods.exceptions import UnsupportedKey
+from cereal_methods.exceptions import UnsupportedKey, UnsupportedValue
 from cereal_methods.references import QuerySetReference, from_wire
 from tests.shop.models import Customer, Day, Line, Order, PaidOrder
 
@@ -155,12 +155,12 @@ def test_a_queryset_of_too_many_rows_is_refused(
     if is_evaluated:
         len(queryset)
 
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
+    with pytest.raises(UnsupportedValue) as caught:
         QuerySetReference.of(queryset)
 
     assert str(caught.value) == (
         "A queryset of more than 3 rows of shop.Customer is too large for one message. Send the "
-        "task once for each row with bulk_delay, or in slices of the queryset."
+        "task once for each row, or for slices of the queryset."
     )
 
 
@@ -183,7 +183,7 @@ def test_too_many_rows_are_not_all_read(
 
     with (
         django_assert_num_queries(1) as queries,
-        pytest.raises(ValueError, match="more than 3 rows"),
+        pytest.raises(UnsupportedValue, match="more than 3 rows"),
     ):
         QuerySetReference.of(Customer.objects.all())
 

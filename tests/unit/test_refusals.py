@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.db import models
 
 from cereal_methods import model_task
-from cereal_methods.exceptions import InvalidModelTask
+from cereal_methods.exceptions import InvalidModelTask, SerializerNotAccepted
 from tests.shop.models import Order, PaidManager, Stamped
 
 from .bodies import stored
@@ -157,5 +158,71 @@ def test_a_method_that_was_set_on_the_class_cannot_be_sent(monkeypatch: pytest.M
 
     assert refused(stored(Order, pk=5).set_late.delay) == (
         "go cannot be sent for shop.Order, which has no task for it: another method "
-        "overrides it there, or it was set on the class instead of with add_to_class()."
+        "overrides it there, it was set on the class instead of with add_to_class(), or this is a "
+        "historical model of a migration."
     )
+
+
+@pytest.mark.parametrize("name", ["pickle", "yaml"])
+def test_a_serializer_that_no_worker_accepts_is_refused(name: str) -> None:
+    order = stored(Order, pk=5)
+
+    for send in (order.ship.apply_async, order.ship.apply_async_on_commit):
+        with pytest.raises(SerializerNotAccepted, match=f"accept_content lacks '{name}'"):
+            send(["dhl"], serializer=name)
+
+
+@pytest.mark.parametrize("args", ["dhl", {"carrier": "dhl"}, iter(["dhl"])], ids=type)
+def test_arguments_are_a_list_or_a_tuple(args: Any) -> None:
+    for send in (stored(Order, pk=5).ship.apply_async, stored(Order, pk=5).ship.apply):
+        with pytest.raises(TypeError) as caught:
+            send(args)
+        assert str(caught.value) == (
+            f"The arguments of Order.ship must be a list or a tuple, and not a "
+            f"{type(args).__qualname__}. Named ones are the second argument, a dict."
+        )
+
+
+def test_keyword_arguments_are_a_dict() -> None:
+    with pytest.raises(TypeError) as caught:
+        stored(Order, pk=5).ship.apply_async(["dhl"], ["express"])
+    assert str(caught.value) == (
+        "The keyword arguments of Order.ship must be a dict, and not a list."
+    )
+
+
+@pytest.mark.parametrize("name", ["delay", "apply_async", "s"])
+def test_a_patch_that_would_have_no_effect_is_refused(name: str) -> None:
+    with pytest.raises(AttributeError) as caught, mock.patch.object(Order.ship, name):
+        pass
+
+    assert str(caught.value) == (
+        f"Order.ship.{name} cannot be set or patched: Order.ship is made anew whenever it is "
+        "looked up. Patch Order.ship itself, or apply_async of Order.ship.task."
+    )
+
+
+def test_what_can_be_patched_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = stored(Order, pk=5)
+
+    with mock.patch("tests.shop.models.Order.ship") as ship:
+        order.ship.delay("dhl")
+    ship.delay.assert_called_once_with("dhl")
+    with mock.patch.object(Order.ship.task, "apply_async") as apply_async:
+        order.ship.delay("dhl")
+    assert apply_async.call_args.args[0] == ("dhl",)
+
+
+@pytest.mark.parametrize("name", ["map", "starmap", "chunks"])
+def test_the_class_has_no_instance_to_map_on(name: str) -> None:
+    given = ([(1,)], 1) if name == "chunks" else ([(1,)],)
+
+    assert refused(lambda: getattr(Order.trace, name)(*given)) == (
+        "map, starmap and chunks run Order.trace on one instance, with many arguments. From the "
+        "class there is no instance: send a group of Order.trace.s(instance) for many instances."
+    )
+
+
+def test_its_repr_names_the_method_and_the_row() -> None:
+    assert repr(Order.ship) == "<model task Order.ship>"
+    assert repr(stored(Order, pk=5).ship) == "<model task Order.ship of <shop.Order 5>>"

@@ -226,6 +226,8 @@ def test_celerys_own_map_forgets_self_and_is_refused(build: Any, order: Order, e
         result.get()
 
     assert str(caught.value) == (
-        f"The task {ITSELF} was sent without the row that it is to run on. Celery's own map, "
-        "starmap and chunks leave it out: use those of the method, as in instance.method.map(...)."
+        f"The task {ITSELF} was sent without the row that it is to run on. By its name it is sent "
+        "with the instance as the keyword this, as in send_task(name, args, {'this': instance}). "
+        "Celery's own map, starmap and chunks leave it out: use those of the method, as in "
+        "instance.method.map(...)."
     )

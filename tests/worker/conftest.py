@@ -123,17 +123,17 @@ def any_worker(serializer: str, start_worker: Callable[..., Worker]) -> Iterator
 
 
 @pytest.fixture(autouse=True)
-def queue(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Send the test's messages to its worker's queue."""
-    names = {"worker", "any_worker", "crowd"} & set(request.fixturenames)
-    if not names:
-        yield
-        return
-    found: Worker = request.getfixturevalue(names.pop())
+def route(request: pytest.FixtureRequest) -> Iterator[Callable[[Worker], None]]:
+    """Send the test's messages to its worker's queue, or to the one that it names."""
+
+    def to(worker: Worker) -> None:
+        app.conf.task_default_queue = worker.queue
+        app.amqp.__dict__.pop("queues", None)
+        app.amqp.__dict__.pop("router", None)
+        worker.events()
+
     before = app.conf.task_default_queue
-    app.conf.task_default_queue = found.queue
-    app.amqp.__dict__.pop("queues", None)
-    app.amqp.__dict__.pop("router", None)
-    found.events()
-    yield
+    for name in {"worker", "any_worker", "crowd"} & set(request.fixturenames):
+        to(request.getfixturevalue(name))
+    yield to
     app.conf.task_default_queue = before

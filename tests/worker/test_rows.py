@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from celery import chord
+from celery import chain, chord, group
 from celery.states import IGNORED, RETRY
 from django.db import connection, connections, transaction
 
@@ -125,6 +126,93 @@ def test_a_database_that_is_away_is_waited_for(worker: Worker, method: str) -> N
     assert worker.log.read_text().count(f"{result.id}] fetches its rows again in") >= 2
     order.refresh_from_db()
     assert (order.carrier, order.tries) == (("", 1) if method == "ship_locked" else ("dhl", 0))
+
+
+@pytest.mark.parametrize("name", ["ship_later_locked", "ship_later_locked_as_json"])
+def test_retry_of_a_missing_row_ends_for_every_way_to_fetch(worker: Worker, name: str) -> None:
+    order = deleted()
+
+    result = getattr(order, name).delay()
+
+    with pytest.raises(Order.DoesNotExist) as caught:
+        result.get(timeout=SECONDS)
+    assert str(caught.value) == gone(order.pk)
+    assert worker.log.read_text().count(f"{result.id}] fetches its rows again") == 10
+
+
+def test_other_rows_are_fetched_when_the_own_one_is_locked(worker: Worker) -> None:
+    order, other = Order.objects.create(number="one"), Order.objects.create(number="two")
+    with transaction.atomic():
+        Order.objects.select_for_update().get(pk=order.pk)
+        result = order.meet_locked.delay(other)
+        worker.wait_for(lambda: any("FOR UPDATE" in e.get("sql", "") for e in worker.events()), "")
+        with ThreadPoolExecutor(1) as pool:  # in a transaction of its own
+            pool.submit(rename, other, "changed").result()
+
+    assert result.get(timeout=SECONDS) == ["one", "changed"]
+
+
+def rename(order: Order, number: str) -> None:
+    Order.objects.filter(pk=order.pk).update(number=number)
+    connection.close()
+
+
+def test_the_locked_row_is_the_same_wherever_it_is(worker: Worker) -> None:
+    order = Order.objects.create(number="one")
+
+    result = order.meet_locked.delay(order, boxed={order: 1})
+
+    assert result.get(timeout=SECONDS) == ["one", "one", True]
+
+
+def test_a_locked_task_that_is_replaced_has_done_its_work(worker: Worker) -> None:
+    order, other = Order.objects.create(number="one"), Order.objects.create(number="two")
+
+    result = order.replaced_locked.delay(other)
+
+    assert result.get(timeout=SECONDS) == ["two", "replaced"]
+    order.refresh_from_db()
+    assert order.tries == 1
+
+
+AFTER_IT: dict[str, Any] = {
+    "method": lambda order: [order.trace.s()],
+    "group": lambda order: [group(order.trace.s(), order.me.s())],
+    "group and method": lambda order: [group(order.trace.s(), order.me.s()), order.trace.s()],
+}
+
+
+@pytest.mark.parametrize("after", AFTER_IT)
+def test_a_discarded_task_in_a_chain_does_not_hold_up_its_chord(worker: Worker, after: str) -> None:
+    order, other = deleted(), Order.objects.create(number="there")
+    header = [chain(order.ship_or_not.s(), *AFTER_IT[after](other)), other.trace.s()]
+
+    result = chord(header, other.trace.s()).delay()
+
+    number, parts = result.get(timeout=SECONDS)
+    assert number == "there"
+    assert parts[:-1] in ([None], [[None, None]])
+    assert parts[-1] == ["there"]
+
+
+def test_a_connection_that_was_ended_is_replaced(start_worker: Any, route: Any) -> None:
+    worker = start_worker("--pool=solo", TEST_REUSE="100")
+    route(worker)
+    order = Order.objects.create(number="one")
+    for method in (order.trace, order.meet_locked, order.trace):
+        assert method.delay().get(timeout=SECONDS) == ["one"]
+        end_sessions()
+        result = method.delay()
+        assert result.get(timeout=SECONDS) == ["one"]
+
+
+def end_sessions() -> None:
+    name = connection.settings_dict["NAME"]
+    with connections["archive"].cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+    connection.close()
 
 
 def test_related_rows_come_with_self(worker: Worker) -> None:
