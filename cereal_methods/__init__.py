@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .hydration import fetch as fetch
     from .methods import model_task as model_task
     from .references import ModelReference as ModelReference
+    from .tallies import BulkResult as BulkResult
     from .tasks import task as task
 
 __version__ = "0.1.0"
@@ -29,6 +30,8 @@ __all__ = [
     "ensure_self",
     # transactions
     "apply_on_commit",
+    # results of many rows
+    "BulkResult",
     # references
     "ModelReference",
     "fetch",
@@ -46,6 +49,7 @@ _HOMES = {
     "model_task": "methods",
     "task": "tasks",
     "ensure_self": "canvas",
+    "BulkResult": "tallies",
     "ModelReference": "references",
     "fetch": "hydration",
     "CerealError": "exceptions",

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, KeysView, Mapping, Sequence
-from typing import Any, ClassVar, Final, Protocol, TypeAlias
+from typing import Any, ClassVar, Final, Protocol, TypeAlias, cast
 
 from celery import current_task
 from celery.exceptions import SoftTimeLimitExceeded
@@ -24,7 +24,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from .exceptions import InvalidMessage
 from .hydration import fetch_all
 from .policies import begin, fetch_for, policy_of
-from .references import ModelReference, Reference, from_wire
+from .references import ModelReference, QuerySetReference, Reference, from_wire
 
 #: The keyword under which ``self`` travels.
 THIS: Final = "this"
@@ -142,25 +142,34 @@ class Call:
         return rows
 
     def is_pending(self) -> bool:
-        """Whether the task is yet to fetch its own row, in a way of its own."""
-        return (
-            self.this is not None
-            and self._values is None
-            and self._error is None
-            and policy_of(current_task._get_current_object()).fetches_self  # type: ignore[attr-defined]
-        )
+        """Whether the task is yet to fetch its own row or rows, in a way of its own."""
+        if self.this is None or self._values is not None or self._error is not None:
+            return False
+        task = current_task._get_current_object()  # type: ignore[attr-defined]
+        return policy_of(task).fetches_self or isinstance(self.own(), QuerySetReference)
 
-    def own(self) -> ModelReference:
-        """Return the reference of ``self``."""
-        reference = from_wire(self.wire[self.this or 0])
-        if not isinstance(reference, ModelReference):
-            raise InvalidMessage("The message names rows where it should name one.")
-        return reference
+    def own(self) -> Reference:
+        """Return the reference of ``self``, or of all of them."""
+        return from_wire(self.wire[self.this or 0])
 
-    def settle(self, row: Any) -> Arguments:
-        """Return args and kwargs with fresh instances, and ``row`` for ``self`` wherever it is."""
-        self._values = self._decode(fetch_all(self.references(), {self.own(): row}))
+    def settle(self, row: Any, reference: ModelReference) -> Arguments:
+        """Return args and kwargs with fresh instances, and ``row`` wherever it is referenced."""
+        self._values = self._decode(fetch_all(self._alone(reference), {reference: row}))
         return self._values
+
+    def others(self) -> Arguments:
+        """Return args and kwargs with fresh instances, without ``self``."""
+        references = self.references()
+        place = self.this or 0
+        rows = fetch_all([*references[:place], *references[place + 1 :]])
+        self._values = self._decode([*rows[:place], references[place], *rows[place:]])
+        args, kwargs = self._values
+        return args, {key: value for key, value in kwargs.items() if key != THIS}
+
+    def _alone(self, reference: ModelReference) -> list[Reference]:
+        references = self.references()
+        references[self.this or 0] = reference
+        return references
 
     def fail(self, error: Exception) -> None:
         """Remember why the call's rows could not be fetched."""
@@ -216,10 +225,21 @@ class Pending:
     one is locked, or it would be stale by the time that the lock is there.
     """
 
-    __slots__ = ("call",)
+    __slots__ = ("call", "reference")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, reference: Reference) -> None:
         self.call = call
+        self.reference = reference
+
+    @property
+    def own(self) -> ModelReference:
+        """The reference, where it is one row's."""
+        return cast("ModelReference", self.reference)
+
+    def settle(self, row: Any) -> Arguments:
+        """Return the other arguments, fetched now; ``row`` is what was fetched for ``self``."""
+        args, kwargs = self.call.settle(row, self.own)
+        return args, {key: value for key, value in kwargs.items() if key != THIS}
 
 
 class LazyArgs(Sequence[Any]):
@@ -268,7 +288,7 @@ class LazyKwargs(Mapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         if key == THIS and self.call.is_pending():
-            return Pending(self.call)
+            return Pending(self.call, self.call.own())
         return self.call.values()[1][key]
 
     def __iter__(self) -> Iterator[str]:

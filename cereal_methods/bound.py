@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import models, router
 from wrapt import BoundFunctionWrapper
 
-from . import canvas, conf, tasks
+from . import bulk, canvas, conf, tasks
 from .arguments import THIS
 from .exceptions import InvalidModelTask
 from .policies import policy_of
 from .references import ModelReference, from_plain, to_references
-from .serializers.body import check_accepted
+from .serializers.body import check_foreign
 
 if TYPE_CHECKING:
     from celery import Signature, Task
     from celery.canvas import group
     from celery.result import AsyncResult, EagerResult
+
+    from .tallies import BulkResult
 
     class _Bound:
         """What is used of wrapt's wrapper; its own types let any attribute through."""
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
 else:
     _Bound = BoundFunctionWrapper
 
+M = TypeVar("M")
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -77,13 +81,10 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
     ) -> AsyncResult[R_co]:
         """Send the method to a worker, with the options of ``Task.apply_async``."""
         task = self.task
-        on_commit = task.on_commit  # type: ignore[attr-defined]
-        if on_commit is None:
-            on_commit = conf.get("ON_COMMIT")
-        if on_commit and not task.app.conf.task_always_eager:
+        if self._waits_for_commit(task):
             return self.apply_async_on_commit(args, kwargs, **options)
         _, args, kwargs = self._arguments(task, args, kwargs)
-        _check_serializer(options.get("serializer") or task.serializer)
+        check_foreign(options.get("serializer") or task.serializer)
         return task.apply_async(args, kwargs, **options)
 
     def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R_co]:
@@ -107,7 +108,7 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         """
         task = self.task
         using, args, kwargs = self._arguments(task, args, kwargs)
-        _check_serializer(options.get("serializer") or task.serializer)
+        check_foreign(options.get("serializer") or task.serializer)
         if task.typing:
             task.__header__(*args, **kwargs)  # type: ignore[attr-defined]
         result: AsyncResult[R_co] = canvas.send_on_commit(
@@ -187,12 +188,105 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         self._need_row("map, starmap and chunks run")
         return canvas.chunks(self.s(), it, n, self.task.serializer)
 
+    def bulk_delay(
+        self: BoundModelTask[Concatenate[M, Q], R_co],
+        rows: Iterable[M] | Iterable[Any],
+        *args: Q.args,
+        **kwargs: Q.kwargs,
+    ) -> BulkResult:
+        """Send the method for many rows, a message each; shortcut of ``bulk_apply_async``."""
+        return self.bulk_apply_async(rows, args, kwargs)
+
+    def bulk_apply_async(
+        self,
+        rows: Any,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        batch_size: int | None = None,
+        **options: Any,
+    ) -> BulkResult:
+        """Send the method, found on the class, for many rows, and return one result for all.
+
+        ``rows`` is a queryset, whose keys are streamed, or an iterable of instances or
+        primary keys. Without ``batch_size`` each row has a message of its own; with it
+        a message has so many rows, which are fetched with one query and run one after
+        the other, each by itself: one that fails leaves the others alone.
+
+        ``options`` are those of ``Task.apply_async``, but for those that concern one
+        task: ``task_id``, ``link``, ``link_error``. With ``on_commit`` it waits for the
+        transaction as ``apply_async`` does.
+
+        Raises ``BulkInterrupted`` if it could send for some of the rows only.
+        """
+        bulk = self._bulk(rows, args, kwargs, batch_size, options)
+        if self._waits_for_commit(bulk.task):
+            canvas.on_commit(bulk.send, bulk.result, bulk.using)
+            return bulk.result
+        return bulk.send()
+
+    def bulk_delay_on_commit(
+        self: BoundModelTask[Concatenate[M, Q], R_co],
+        rows: Iterable[M] | Iterable[Any],
+        *args: Q.args,
+        **kwargs: Q.kwargs,
+    ) -> BulkResult:
+        """Send the method for many rows when the transaction has committed."""
+        return self.bulk_apply_async_on_commit(rows, args, kwargs)
+
+    def bulk_apply_async_on_commit(
+        self,
+        rows: Any,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        batch_size: int | None = None,
+        robust: bool = False,
+        **options: Any,
+    ) -> BulkResult:
+        """Send the method for many rows when the transaction has committed.
+
+        The result has its id at once; a queryset's keys are read after the commit, and
+        only then it has rows. The transaction is that of the database that the first
+        row is written to.
+        """
+        bulk = self._bulk(rows, args, kwargs, batch_size, options)
+        canvas.on_commit(bulk.send, bulk.result, bulk.using, robust=robust)
+        return bulk.result
+
+    def group(
+        self: BoundModelTask[Concatenate[M, Q], R_co],
+        rows: Iterable[M] | Iterable[Any],
+        *args: Q.args,
+        **kwargs: Q.kwargs,
+    ) -> group:
+        """Return a group of the method's signatures, one for each row."""
+        task, model = self._for_many()
+        return bulk.as_group(task, model, rows, args, kwargs)
+
+    def _bulk(self, rows: Any, *call: Any) -> bulk.Bulk:
+        task, model = self._for_many()
+        return bulk.Bulk(task, model, rows, *call)
+
+    def _for_many(self) -> tuple[Any, type[models.Model]]:
+        if self._self_instance is not None or not self._self_parent.takes_row():
+            raise InvalidModelTask(
+                f"{self.__qualname__} is sent for many rows from the class, and takes them: "
+                "Model.method.bulk_delay(rows).",
+                self.__qualname__,
+            )
+        return self.task, self._owner()[0]
+
+    def _waits_for_commit(self, task: Any) -> bool:
+        on_commit = conf.get("ON_COMMIT") if task.on_commit is None else task.on_commit
+        return bool(on_commit) and not task.app.conf.task_always_eager
+
     def _need_row(self, what: str) -> None:
         if self._self_instance is None and self._self_parent.takes_row():
             name = self.__qualname__
             raise InvalidModelTask(
                 f"{what} {name} on one instance, with many arguments. From the class there is no "
-                f"instance: send a group of {name}.s(instance) for many instances.",
+                f"instance: for many there is {name}.bulk_delay(instances).",
                 name,
             )
 
@@ -305,12 +399,6 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         return getattr, (found, self._self_parent._self_attribute)
 
 
-def _check_serializer(name: str) -> None:
-    """Raise ``SerializerNotAccepted``, as the library's own serializers do by themselves."""
-    if not name.startswith("cereal-"):
-        check_accepted(name)
-
-
 def _sendable_manager(
     manager: models.Manager[Any], method: str
 ) -> tuple[type[models.Model], str | None]:
@@ -332,7 +420,8 @@ def _sendable_manager(
 
 def _reference_to(model: type[models.Model], method: str, given: Any) -> ModelReference:
     """Return the reference that ``given`` is or stands for, which must be of ``model``."""
-    reference = from_plain(given)
+    plain = from_plain(given)
+    reference = plain if isinstance(plain, ModelReference) else None
     if isinstance(given, ModelReference):
         reference = given
     elif isinstance(given, models.Model):

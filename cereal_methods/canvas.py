@@ -79,7 +79,7 @@ def apply_on_commit(canvas: Any, using: str | None = None, *, robust: bool = Fal
     # A copy: the caller may send the same signature again, or change it.
     canvas = canvas.clone()
     result = canvas.freeze()
-    return _on_commit(canvas.apply_async, result, using or _database_of(canvas), robust)
+    return on_commit(canvas.apply_async, result, using or _database_of(canvas), robust=robust)
 
 
 def send_on_commit(
@@ -94,12 +94,14 @@ def send_on_commit(
     task_id = options.setdefault("task_id", uuid())
     # What is sent is what was given, whatever the caller does with it before the commit.
     options.update(args=_copied(args), kwargs=_copied(kwargs))
-    return _on_commit(
-        functools.partial(task.apply_async, **options), task.AsyncResult(task_id), using, robust
-    )
+    send = functools.partial(task.apply_async, **options)
+    return on_commit(send, task.AsyncResult(task_id), using, robust=robust)
 
 
-def _on_commit(send: Callable[[], Any], result: Any, using: str | None, robust: bool) -> Any:
+def on_commit(
+    send: Callable[[], Any], result: Any, using: str | None, *, robust: bool = False
+) -> Any:
+    """Send when the transaction has committed; return its result, or the one that it will have."""
     sent = []
 
     @functools.wraps(getattr(send, "func", send))  # for its name, which Django logs on failure

@@ -56,5 +56,18 @@ class SerializerNotAccepted(CerealError):
     """``accept_content`` lacks the serializer of a message; ``about`` is its name."""
 
 
+class BulkInterrupted(CerealError):
+    """A bulk was sent for some of its rows; ``result`` and ``about`` are those rows' result."""
+
+    @property
+    def result(self) -> Any:
+        """The ``BulkResult`` of the rows that were sent."""
+        return self.about
+
+
+class ResultsNotKept(CerealError):
+    """Nothing keeps the results that are asked for; ``about`` is the id."""
+
+
 class InvalidModelTask(CerealError, TypeError):
     """``@model_task`` stands on something that cannot be sent; ``about`` is its name."""

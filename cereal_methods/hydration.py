@@ -80,6 +80,12 @@ def missing_rows(
 
 
 def _query(model: type[models.Model], using: str, keys: list[Any]) -> dict[Any, models.Model]:
+    check_database(model, using)
+    return rows_of(model._base_manager.using(using), keys)
+
+
+def check_database(model: type[models.Model], using: str) -> None:
+    """Raise ``UnknownDatabase`` if this process has no database of that alias."""
     try:
         connections[using]
     except ConnectionDoesNotExist:
@@ -89,7 +95,13 @@ def _query(model: type[models.Model], using: str, keys: list[Any]) -> dict[Any, 
             "process that sends or runs tasks the same aliases.",
             using,
         ) from None
-    queryset = model._base_manager.using(using)
+
+
+def rows_of(queryset: models.QuerySet[Any], keys: Sequence[Any]) -> dict[Any, models.Model]:
+    """Return the rows with these primary keys by their keys, from one query.
+
+    Raises ``InvalidMessage`` for a key of another type than the model's.
+    """
     try:
         if len(keys) != 1:
             return queryset.in_bulk(keys)
@@ -98,6 +110,6 @@ def _query(model: type[models.Model], using: str, keys: list[Any]) -> dict[Any, 
     except (TypeError, ValueError, ValidationError, ArithmeticError) as error:
         shown = ", ".join(map(repr, keys[:5]))
         raise InvalidMessage(
-            f"A message refers to {model._meta.label} by a primary key of another type: {shown}. "
-            f"{type(error).__name__}: {error}"
+            f"A message refers to {queryset.model._meta.label} by a primary key of another type: "
+            f"{shown}. {type(error).__name__}: {error}"
         ) from error

@@ -23,10 +23,10 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from . import conf
 from .exceptions import InvalidModelTask
-from .hydration import fetch_all, missing_rows
+from .hydration import check_database, fetch_all, missing_rows, rows_of
 
 if TYPE_CHECKING:
-    from .references import ModelReference, Reference
+    from .references import ModelReference, QuerySetReference, Reference
 
 logger = logging.getLogger("cereal_methods")
 
@@ -98,7 +98,12 @@ class RowPolicy:
             or self.select_for_update is not None
         )
 
-    def check_dispatch(self, reference: ModelReference, name: str) -> None:
+    @property
+    def locks(self) -> bool:
+        """Whether rows are locked, each in a transaction of its own."""
+        return self.select_for_update is not None
+
+    def check_dispatch(self, reference: Reference, name: str) -> None:
         """Raise ``InvalidModelTask`` if the row's database cannot lock as the task asks."""
         if self.select_for_update is None:
             return
@@ -157,8 +162,25 @@ class RowPolicy:
         if ignored is not None:
             raise ignored
 
-    def _fetch(self, reference: ModelReference) -> Any:
+    def fetch_rows(
+        self, task: Any, rows: QuerySetReference, others: Callable[[], Any]
+    ) -> tuple[dict[Any, Any], Any]:
+        """Return the rows of a batch that are there, by their keys, and what ``others`` returns.
+
+        The rows are fetched with one query.
+        """
+        with _put_off(task, self):
+            return rows_of(self._queryset(rows), rows.pks), others()
+
+    def miss(self, task: Any, reference: ModelReference) -> NoReturn:
+        """Raise what ends or puts off the task for a row that is gone."""
+        with _put_off(task, self):
+            raise missing_rows([reference], manager=self.manager)
+        raise AssertionError  # pragma: no cover
+
+    def _queryset(self, reference: Reference) -> Any:
         model: Any = reference.model
+        check_database(model, reference.using)
         manager = getattr(model, self.manager) if self.manager else model._base_manager
         queryset = manager.using(reference.using)
         if self.select_related:
@@ -166,6 +188,11 @@ class RowPolicy:
             queryset = queryset.select_related(*names)
         if self.prefetch_related:
             queryset = queryset.prefetch_related(*self.prefetch_related)
+        return queryset
+
+    def _fetch(self, reference: ModelReference) -> Any:
+        model: Any = reference.model
+        queryset = self._queryset(reference)
         lock = self.select_for_update
         if lock is not None:
             features = connections[reference.using].features

@@ -93,7 +93,7 @@ class ModelReference:
             )
         return cls(
             model._meta.label,
-            _clean(model._meta.pk, pk),
+            clean_key(model._meta.pk, pk),
             router.db_for_write(model, instance=instance),
         )
 
@@ -157,12 +157,12 @@ class QuerySetReference:
             found: Iterable[Any] = queryset.values_list("pk", flat=True)[: MAX_QUERYSET_ROWS + 1]
         else:
             found = [row.pk for row in queryset]
-        pks = tuple(_clean(pk, key) for key in found)
+        pks = tuple(clean_key(pk, key) for key in found)
         if len(pks) > MAX_QUERYSET_ROWS:
             raise UnsupportedValue(
                 f"A queryset of more than {MAX_QUERYSET_ROWS:,} rows of {label} is too large "
-                "for one message. Send the task once for each row, or for slices of the "
-                "queryset.",
+                "for one message. Send a method for each row with bulk_delay, or the task for "
+                "slices of the queryset.",
                 label,
             )
         return cls(label, pks, _alias_for_writes(queryset, pks))
@@ -184,6 +184,14 @@ class QuerySetReference:
     def as_wire(self) -> list[Any]:
         """Return the reference as lists, dicts, strings and integers."""
         return [self.label, [_to_wire(pk) for pk in self.pks], self.using, "rows"]
+
+    def as_plain(self) -> dict[str, list[Any]]:
+        """Return the form in which the rows of a bulk travel under any serializer."""
+        return {PLAIN_KEY: self.as_wire()}
+
+    def each(self) -> list[ModelReference]:
+        """Return a reference of each row."""
+        return [ModelReference(self.label, pk, self.using) for pk in self.pks]
 
     __json__ = _refuse_json
 
@@ -209,18 +217,16 @@ def from_wire(wire: Any) -> Reference:
     """Return the reference that ``as_wire`` wrote. Raises ``InvalidMessage`` if it is none."""
     match wire:
         case [str(label), key, str(using)]:
-            return ModelReference(label, _from_wire(key), using)
+            return ModelReference(label, key_from_wire(key), using)
         case [str(label), [*keys], str(using), "rows"]:
-            return QuerySetReference(label, tuple(map(_from_wire, keys)), using)
+            return QuerySetReference(label, tuple(map(key_from_wire, keys)), using)
     raise InvalidMessage("The message holds a reference that is not of a known form.")
 
 
-def from_plain(value: Any) -> ModelReference | None:
+def from_plain(value: Any) -> Reference | None:
     """Return the reference that ``as_plain`` wrote, or None if ``value`` is something else."""
     if type(value) is dict and len(value) == 1 and PLAIN_KEY in value:
-        reference = from_wire(value[PLAIN_KEY])
-        if type(reference) is ModelReference:
-            return reference
+        return from_wire(value[PLAIN_KEY])
     return None
 
 
@@ -275,10 +281,10 @@ def _model(label: str) -> type[models.Model]:
         ) from None
 
 
-def _clean(field: Any, value: Any) -> Any:
+def clean_key(field: Any, value: Any) -> Any:
     """Return a primary key in the type of its field, whatever it was assigned as."""
     if isinstance(field, models.CompositePrimaryKey):
-        return tuple(_clean(part, item) for part, item in zip(field.fields, value, strict=True))
+        return tuple(clean_key(part, item) for part, item in zip(field.fields, value, strict=True))
     value = field.to_python(value)
     kind = type(value)
     if kind is int or kind is str or kind in _TAGGED:
@@ -310,12 +316,13 @@ def _to_wire(key: Any) -> Any:
     return {tag: write(key)}
 
 
-def _from_wire(key: Any) -> Any:
+def key_from_wire(key: Any) -> Any:
+    """Return the primary key that a reference's wire form has."""
     kind = type(key)
     if kind is int or kind is str:
         return key
     if kind is list:
-        return tuple(map(_from_wire, key))
+        return tuple(map(key_from_wire, key))
     try:
         ((tag, text),) = key.items()
         return _TAGS[tag](text)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 from celery import current_app, current_task, shared_task
 from celery._state import _get_active_apps  # type: ignore[attr-defined]
 
-from . import conf
+from . import batches, conf
 from .arguments import THIS, LazyArgs, LazyKwargs, Pending
 from .definitions import OWN_OPTIONS
 from .exceptions import InvalidModelTask
@@ -94,19 +94,19 @@ def register(
                 name,
             )
         this = kwargs.pop(THIS)
-        if isinstance(this, Pending):
-            with policy.fetched(_running(), this.call.own(), this.call.settle, this.call.fail) as (
-                row,
-                (more, named),
-            ):
-                named = {key: value for key, value in named.items() if key != THIS}
-                return method(_checked(row), *args, *more, **named)
         this = from_plain(this) or this
+        rows = this.reference if isinstance(this, Pending) else this
+        if isinstance(rows, QuerySetReference):
+            return batches.run_rows(_running(), policy, rows, this, args, kwargs, _settle_raw)
+        if isinstance(this, Pending):
+            fetched = policy.fetched(_running(), this.own, this.settle, this.call.fail)
+            with fetched as (row, (more, named)):
+                return method(_checked(row), *args, *more, **named)
         if policy.fetches_self and isinstance(this, ModelReference):
 
             def settle_others(row: Any) -> Any:
                 others = replace((args, kwargs), lambda value: row if value == this else None)
-                return _settle(*others, fetch=fetch_all)
+                return _settle_raw(*others)
 
             with policy.fetched(_running(), this, settle_others) as (row, (args, kwargs)):
                 return method(_checked(row), *args, **kwargs)
@@ -272,6 +272,11 @@ def _settle(*values: Any, fetch: Callable[[list[Any]], list[Any]] | None = None)
         if request.is_eager:
             values = to_references(values)
     return settle(*values, fetch=fetch)
+
+
+def _settle_raw(*values: Any) -> tuple[Any, ...]:
+    """Do what ``_settle`` does, for a caller that minds the policy itself."""
+    return _settle(*values, fetch=fetch_all)
 
 
 def _running() -> Any:

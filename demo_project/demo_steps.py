@@ -8,13 +8,14 @@ from celery import chain
 from celery.exceptions import TimeoutError as NotYet
 from django.db import transaction
 from kombu.serialization import dumps
+from tqdm import tqdm
 
 from cereal_methods import CEREAL_JSON, CEREAL_PICKLE
 from shop.models import Customer, Order
 
 
-def say(text):
-    print(text, flush=True)
+def say(text, end="\n"):
+    print(text, end=end, flush=True)
 
 
 class Unexpected(Exception):
@@ -44,14 +45,25 @@ class Shop:
         self.customer.delete()
 
     def order(self):
-        self.count += 1
-        return Order.objects.create(
-            customer=self.customer,
-            number=f"{self.run}-{self.count}",
-            street="1 Long Street",
-            city="Springfield",
-            total=Decimal("42.50"),
-        )
+        return self.orders(1)[0]
+
+    def orders(self, many):
+        first = self.count + 1
+        self.count += many
+        orders = [
+            Order(
+                customer=self.customer,
+                number=f"{self.run}-{number}",
+                street="1 Long Street",
+                city="Springfield",
+                total=Decimal("42.50"),
+            )
+            for number in range(first, self.count + 1)
+        ]
+        with transaction.atomic():
+            for order in orders:
+                order.save()
+        return orders
 
     def wait_for(self, result):
         """Return what a task returned, or raise what it raised."""
@@ -130,6 +142,35 @@ def a_row_that_is_gone(shop):
     say("   The worker goes on: it has shipped another order since.")
 
 
+def many_rows(shop):
+    """A method over 2,000 orders, 100 in a message: Order.label.bulk_apply_async(orders)"""
+    orders = shop.orders(2000)
+    nowhere, gone = orders[10:13], orders[500:505]
+    Order.objects.filter(pk__in=[order.pk for order in nowhere]).update(street="")
+    Order.objects.filter(pk__in=[order.pk for order in gone]).delete()
+    result = Order.label.bulk_apply_async(orders, batch_size=100)
+    with tqdm(total=result.total, unit=" orders", desc="   ") as bar:
+        counts = result.wait(
+            timeout=shop.patience,
+            interval=0.1,
+            on_progress=lambda counts: bar.update(counts.completed - bar.n),
+        )
+    say(f"   In {result.messages} messages: {counts.succeeded:,} have a label,", end=" ")
+    say(f"{counts.failed} failed, {counts.missing} were deleted.")
+    for failure in result.failures()[:2]:
+        say(f"   Order {failure.key}: {failure.error}")
+    check(result.messages == 20, f"There were {result.messages} messages.")
+    check(
+        (counts.succeeded, counts.failed, counts.missing) == (1992, 3, 5),
+        f"The numbers are {counts}.",
+    )
+    check(
+        sorted(failure.key for failure in result.failures())
+        == [order.pk for order in (*nowhere, *gone)],
+        "The failures are not those of the orders without a street and of the deleted ones.",
+    )
+
+
 def the_size_of_a_message(shop):
     """Sizes on the wire, of a reference and of a whole instance."""
     order = shop.order()
@@ -162,5 +203,6 @@ STEPS = (
     a_chain_over_two_orders,
     a_transaction_that_fails,
     a_row_that_is_gone,
+    many_rows,
     the_size_of_a_message,
 )

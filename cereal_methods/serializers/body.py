@@ -39,7 +39,7 @@ from ..exceptions import (
     UnknownVersion,
     UnsupportedValue,
 )
-from ..references import ModelReference, Reference, from_plain
+from ..references import ModelReference, QuerySetReference, Reference, from_plain
 from ..results import decode_result
 
 VERSION: Final = 1
@@ -129,7 +129,9 @@ class BodyFormat:
             if isinstance(kwargs, LazyKwargs):  # a retry sends the references that came
                 plain = kwargs.plainly(references=True)
             this = plain.get(THIS)
-            reference = from_plain(this) or (this if isinstance(this, ModelReference) else None)
+            reference = from_plain(this)
+            if reference is None and isinstance(this, (ModelReference, QuerySetReference)):
+                reference = this
             if reference is not None:
                 header["this"] = table.add(reference)
                 plain = {key: value for key, value in plain.items() if key != THIS}
@@ -284,6 +286,12 @@ def check_accepted(name: str) -> None:
             f"settings: CELERY_ACCEPT_CONTENT = {accepted!r}",
             name,
         )
+
+
+def check_foreign(name: str) -> None:
+    """Do what ``check_accepted`` does for serializers that do not do so by themselves."""
+    if not name.startswith("cereal-"):
+        check_accepted(name)
 
 
 def _accepted(app: Any) -> Any:

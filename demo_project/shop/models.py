@@ -53,6 +53,13 @@ class Order(models.Model):
         self.note(f"shipped with {carrier} to {self.street}, {self.city}")
         return f"{self.street}, {self.city}"
 
+    @model_task
+    def label(self):
+        """Return the text of the address label."""
+        if not self.street:
+            raise ValueError(f"order {self.number} has no street")
+        return f"{self.customer_id}: {self.street}, {self.city}"
+
     def note(self, text):
         self.events.create(text=text, process=os.getpid())
 

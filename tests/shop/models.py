@@ -129,6 +129,25 @@ class Order(Stamped):
         raise ValueError(f"order {self.number} fails")
 
     @model_task
+    def fail_if_bad(self) -> str:
+        """Fail for some orders."""
+        mark("begin", number=self.number)
+        if self.number == "bad":
+            raise ValueError(f"order {self.number} fails")
+        return self.number
+
+    @model_task(acks_late=True, reject_on_worker_lost=True)
+    def survive(self) -> None:
+        """Fail for bad orders; at a stuck one, wait for the end of the process the first time."""
+        mark("begin", key=self.pk)
+        if self.number == "bad":
+            raise ValueError(f"order {self.pk} fails")
+        if self.number == "stuck" and self.tries == 0:
+            Order.objects.filter(pk=self.pk).update(tries=1)
+            mark("stuck")
+            time.sleep(60)
+
+    @model_task
     def on_error(self, request: Any, error: BaseException, traceback: Any) -> None:
         """Note an error, as Celery's errbacks of the new style do."""
         mark("errback", number=self.number, error=str(error), id=request.id)
@@ -164,6 +183,23 @@ class Order(Stamped):
         if seen < tries:
             raise task.retry(countdown=0)
         return seen, task.request.id
+
+    @model_task(autoretry_for=(ValueError,), max_retries=1, default_retry_delay=0)
+    def fail_once(self) -> int:
+        """Fail for orders that were not tried before, and for bad ones always."""
+        mark("begin", number=self.number)
+        Order.objects.filter(pk=self.pk).update(tries=models.F("tries") + 1)
+        if self.tries == 0 or self.number == "bad":
+            raise ValueError(f"order {self.number} fails")
+        return self.tries
+
+    @model_task
+    def be_slow(self, seconds: float) -> str:
+        """Take some time for slow orders."""
+        mark("begin", number=self.number)
+        if self.number == "slow":
+            time.sleep(seconds)
+        return self.number
 
     @model_task(on_missing="discard")
     def ship_or_not(self) -> str:

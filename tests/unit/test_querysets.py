@@ -159,8 +159,8 @@ def test_a_queryset_of_too_many_rows_is_refused(
         QuerySetReference.of(queryset)
 
     assert str(caught.value) == (
-        "A queryset of more than 3 rows of shop.Customer is too large for one message. Send the "
-        "task once for each row, or for slices of the queryset."
+        "A queryset of more than 3 rows of shop.Customer is too large for one message. Send a "
+        "method for each row with bulk_delay, or the task for slices of the queryset."
     )
 
 

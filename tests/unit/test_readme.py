@@ -18,8 +18,10 @@ PROJECT = {
         DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
         DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
         CELERY_BROKER_URL = "memory://"
+        CELERY_RESULT_BACKEND = "cache+memory://"
         CELERY_TASK_ALWAYS_EAGER = True
         CELERY_TASK_EAGER_PROPAGATES = True
+        CELERY_TASK_STORE_EAGER_RESULT = True
     """,
     "config/__init__.py": "from .celery import app",
     "config/celery.py": """
@@ -53,7 +55,7 @@ from django.db import transaction
 
 import shop.models
 import shop.tasks
-from cereal_methods import apply_on_commit
+from cereal_methods import BulkResult, apply_on_commit
 
 call_command("migrate", run_syncdb=True, verbosity=0)
 call_command("check")
@@ -61,6 +63,7 @@ names = {
     **vars(shop.models), **vars(shop.tasks),
     "chain": chain, "chord": chord, "group": group,
     "transaction": transaction, "apply_on_commit": apply_on_commit, "app": config.app,
+    "BulkResult": BulkResult,
     "order": shop.models.Order.objects.create(),
     "other_order": shop.models.Order.objects.create(),
     "orders": shop.models.Order.objects.all(),

@@ -92,7 +92,6 @@ def test_the_plain_form_of_a_reference_is_read_back_equal(keyed: Any) -> None:
         {},
         {"cereal_methods.reference": ["shop.Order", 5, "default"], "other": 1},
         {"other": ["shop.Order", 5, "default"]},
-        {"cereal_methods.reference": ["shop.Order", [5], "default", "rows"]},
     ],
 )
 def test_other_values_are_no_plain_form(value: Any) -> None:

@@ -219,7 +219,7 @@ def test_the_class_has_no_instance_to_map_on(name: str) -> None:
 
     assert refused(lambda: getattr(Order.trace, name)(*given)) == (
         "map, starmap and chunks run Order.trace on one instance, with many arguments. From the "
-        "class there is no instance: send a group of Order.trace.s(instance) for many instances."
+        "class there is no instance: for many there is Order.trace.bulk_delay(instances)."
     )
 
 

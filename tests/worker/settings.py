@@ -7,6 +7,7 @@ the workers, which find it existing.
 from __future__ import annotations
 
 import os
+import uuid
 from urllib.parse import urlsplit
 
 from tests.settings import *  # noqa: F403
@@ -35,7 +36,9 @@ else:
     CELERY_BROKER_URL = RABBITMQ_URL
     _server = urlsplit(POSTGRES_URL)._replace(scheme="db+postgresql+psycopg", path="/postgres")
     CELERY_RESULT_BACKEND = _server.geturl()
-    CELERY_DATABASE_TABLE_NAMES = {"task": "cereal_test_task", "group": "cereal_test_group"}
+    # Tables of this run's own, which its workers know by the environment.
+    _run = os.environ.setdefault("TEST_RUN", uuid.uuid4().hex[:8])
+    CELERY_DATABASE_TABLE_NAMES = {"task": f"cereal_task_{_run}", "group": f"cereal_group_{_run}"}
 CELERY_RESULT_EXPIRES = 600
 
 CEREAL_METHODS = {**CEREAL_METHODS, "FETCH_RETRY_BACKOFF": 0.1, "FETCH_RETRY_BACKOFF_MAX": 1}  # noqa: F405

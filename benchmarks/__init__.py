@@ -1,0 +1,5 @@
+"""Benchmarks: figures that are measured, and no tests."""
+
+from .celery import app as celery_app
+
+__all__ = ["celery_app"]
