@@ -23,3 +23,6 @@ CELERY_ACCEPT_CONTENT = ["json", "cereal-pickle"]
 CELERY_RESULT_EXPIRES = 600
 CELERY_TASK_DEFAULT_QUEUE = env("BENCH_QUEUE", default="bulk-bench")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+
+# For how many tasks Celery keeps a database connection; its default is one.
+CELERY_DB_REUSE_MAX = env.int("BENCH_DB_REUSE_MAX", default=0)
