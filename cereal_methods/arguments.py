@@ -231,6 +231,9 @@ class Pending:
         self.call = call
         self.reference = reference
 
+    def __repr__(self) -> str:
+        return repr(self.reference)
+
     @property
     def own(self) -> ModelReference:
         """The reference, where it is one row's."""
