@@ -127,7 +127,8 @@ def route(request: pytest.FixtureRequest) -> Iterator[Callable[[Worker], None]]:
     """Send the test's messages to its worker's queue, or to the one that it names."""
 
     def to(worker: Worker) -> None:
-        app.conf.task_default_queue = worker.queue
+        # In Django's settings: before 5.6 Celery reads them first, whatever app.conf was given.
+        settings.CELERY_TASK_DEFAULT_QUEUE = app.conf.task_default_queue = worker.queue
         app.amqp.__dict__.pop("queues", None)
         app.amqp.__dict__.pop("router", None)
         worker.events()
@@ -136,4 +137,4 @@ def route(request: pytest.FixtureRequest) -> Iterator[Callable[[Worker], None]]:
     for name in {"worker", "any_worker", "crowd"} & set(request.fixturenames):
         to(request.getfixturevalue(name))
     yield to
-    app.conf.task_default_queue = before
+    settings.CELERY_TASK_DEFAULT_QUEUE = app.conf.task_default_queue = before
