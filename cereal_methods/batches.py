@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from celery.app.trace import TraceInfo
 from celery.exceptions import Ignore, Retry, SoftTimeLimitExceeded
 from celery.states import FAILURE, RETRY
+from django.db import transaction
 
 from .arguments import THIS, Pending
 from .outcomes import Outcome, note, row_id
@@ -44,34 +45,47 @@ def run_rows(
     def shared() -> Any:
         return this.call.others() if isinstance(this, Pending) else settle(args, kwargs)
 
-    try:
-        if policy.locks:
-            found: dict[Any, Any] = {}
-        else:
-            found, (args, kwargs) = policy.fetch_rows(task, rows, shared)
-    except Exception as error:
-        note(task, rows, error)
-        raise
-
-    def call(reference: ModelReference) -> Any:
-        if not policy.locks:
-            if reference.pk not in found:
-                policy.miss(task, reference)
-            row = found[reference.pk]
-            begin(task)
-        elif isinstance(this, Pending):
-            row = Pending(this.call, reference)
-        else:
-            row = reference
+    def call_locking(reference: ModelReference) -> Any:
+        row = Pending(this.call, reference) if isinstance(this, Pending) else reference
         return task.run(*args, **{**kwargs, THIS: row})
 
-    if len(rows.pks) > 1:
-        return _run_each(task, rows, call)
+    def caller(fetched: Any) -> Callable[[ModelReference], Any]:
+        found, (more, named) = fetched
+
+        def call(reference: ModelReference) -> Any:
+            if reference.pk not in found:
+                policy.miss(task, reference)
+            begin(task)
+            return task.run(*more, **{**named, THIS: found[reference.pk]})
+
+        return call
+
+    is_batch = len(rows.pks) > 1
     try:
-        return call(*rows.each())
+        if is_batch and policy.locks_batches:
+            with policy.locked_rows(task, rows, shared) as fetched:
+                return _run_each(task, rows, _in_savepoints(caller(fetched), rows.using))
+        call = call_locking if policy.locks else caller(policy.fetch_rows(task, rows, shared))
+        return _run_each(task, rows, call) if is_batch else call(*rows.each())
     except Exception as error:
         note(task, rows, error)
         raise
+
+
+def _in_savepoints(
+    call: Callable[[ModelReference], Any], using: str
+) -> Callable[[ModelReference], Any]:
+    """Let a row that fails take back what it did, and nothing of the other rows."""
+
+    def call_in_savepoint(reference: ModelReference) -> Any:
+        with transaction.atomic(using=using):
+            try:
+                return call(reference)
+            except Ignore as error:  # task.replace() raises it, when its work is done
+                ignored = error
+        raise ignored
+
+    return call_in_savepoint
 
 
 def _run_each(

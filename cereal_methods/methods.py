@@ -125,7 +125,8 @@ def model_task(method: Any = None, /, **options: Any) -> Any:
                         ``True``, or a dict of Django's options: the method runs in a
                         transaction, with its row locked. If the row is locked by
                         another, ``nowait`` puts the task off and ``skip_locked``
-                        discards it.
+                        discards it. A batch's rows are locked one by one, unless
+                        ``"batch"`` is true: then together, in one transaction.
     ``manager``         the name of the manager that fetches the row; the model's
                         base manager by default.
 

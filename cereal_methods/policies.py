@@ -38,7 +38,7 @@ _TRIES: Final = "cereal_fetch_tries"
 
 _UNAVAILABLE: Final = (OperationalError, InterfaceError)
 _ON_MISSING: Final = ("raise", "discard", "retry")
-_LOCK_OPTIONS: Final = frozenset({"nowait", "skip_locked", "of", "no_key"})
+_LOCK_OPTIONS: Final = frozenset({"nowait", "skip_locked", "of", "no_key", "batch"})
 
 #: What a task does when rows of its message are gone; see ``model_task``.
 OnMissing = str | Callable[[ObjectDoesNotExist], Any]
@@ -82,7 +82,13 @@ class RowPolicy:
         if lock is not None and not (isinstance(lock, Mapping) and lock.keys() <= _LOCK_OPTIONS):
             raise InvalidModelTask(
                 f"{name}: select_for_update is {lock!r}. It must be True or a "
-                f"dict of Django's options for it: {', '.join(sorted(_LOCK_OPTIONS))}.",
+                f"dict of its options: {', '.join(sorted(_LOCK_OPTIONS))}.",
+                name,
+            )
+        if lock and lock.get("batch") and (lock.get("nowait") or lock.get("skip_locked")):
+            raise InvalidModelTask(
+                f"{name}: select_for_update has 'batch', which waits for the locks of all rows, "
+                "and 'nowait' or 'skip_locked'. Leave out one of them.",
                 name,
             )
         given["select_for_update"] = lock
@@ -100,8 +106,13 @@ class RowPolicy:
 
     @property
     def locks(self) -> bool:
-        """Whether rows are locked, each in a transaction of its own."""
+        """Whether rows are locked."""
         return self.select_for_update is not None
+
+    @property
+    def locks_batches(self) -> bool:
+        """Whether the rows of a batch are locked together, and not each by itself."""
+        return bool(self.select_for_update and self.select_for_update.get("batch"))
 
     def check_dispatch(self, reference: Reference, name: str) -> None:
         """Raise ``InvalidModelTask`` if the row's database cannot lock as the task asks."""
@@ -190,16 +201,38 @@ class RowPolicy:
             queryset = queryset.prefetch_related(*self.prefetch_related)
         return queryset
 
+    @contextmanager
+    def locked_rows(
+        self, task: Any, rows: QuerySetReference, others: Callable[[], Any]
+    ) -> Iterator[Any]:
+        """Give what ``fetch_rows`` returns, in a transaction in which all rows are locked."""
+        try:
+            with ExitStack() as stack:
+                try:
+                    stack.enter_context(transaction.atomic(using=rows.using))
+                    queryset = self._locking(self._queryset(rows), rows.model, rows.using)
+                    # In one order, or two batches with rows in common wait for each other.
+                    found = rows_of(queryset.order_by("pk"), rows.pks), others()
+                except Exception as error:
+                    raise _NotFetched(error) from error
+                yield found
+        except _NotFetched as failed:
+            with _put_off(task, self):
+                raise failed.error from failed.error.__cause__
+
+    def _locking(self, queryset: Any, model: Any, using: str) -> Any:
+        if self.select_for_update is None:
+            return queryset
+        options = {key: value for key, value in self.select_for_update.items() if key != "batch"}
+        if self.select_related and connections[using].features.has_select_for_update_of:
+            # The row alone: related ones may be null, and such a join cannot be locked.
+            options = {"of": ("self", *_parent_links(model)), **options}
+        return queryset.select_for_update(**options)
+
     def _fetch(self, reference: ModelReference) -> Any:
         model: Any = reference.model
-        queryset = self._queryset(reference)
+        queryset = self._locking(self._queryset(reference), model, reference.using)
         lock = self.select_for_update
-        if lock is not None:
-            features = connections[reference.using].features
-            if self.select_related and features.has_select_for_update_of:
-                # The row alone: related ones may be null, and such a join cannot be locked.
-                lock = {"of": ("self", *_parent_links(model)), **lock}
-            queryset = queryset.select_for_update(**lock)
         try:
             for row in queryset.filter(pk=reference.pk):
                 return row

@@ -266,6 +266,16 @@ class Order(Stamped):
         boxed = [key is self for key in boxed or ()]
         return [self.number, *(getattr(other, "number", other) for other in others), *boxed]
 
+    @model_task(select_for_update={"batch": True})
+    def count_together(self) -> int:
+        """Count on the row, and fail for bad ones after that."""
+        mark("begin", number=self.number)
+        self.tries += 1
+        self.save()
+        if self.number == "bad":
+            raise ValueError(f"order {self.number} fails")
+        return self.tries
+
     @model_task(select_for_update=True, bind=True)
     def replaced_locked(self, task: Any, other: Order) -> Any:
         """Count, and let another order's method take this one's place."""

@@ -125,8 +125,8 @@ def test_an_unknown_on_missing_is_refused(value: Any) -> None:
 @pytest.mark.parametrize("value", ["nowait", ["nowait"], {"wait": True}, 1.5])
 def test_an_unknown_select_for_update_is_refused(value: Any) -> None:
     assert refused(lambda: model_task(select_for_update=value)(go)) == (
-        f"@model_task of go: select_for_update is {value!r}. It must be True or a dict of Django's "
-        "options for it: no_key, nowait, of, skip_locked."
+        f"@model_task of go: select_for_update is {value!r}. It must be True or a dict of its "
+        "options: batch, no_key, nowait, of, skip_locked."
     )
 
 
@@ -306,3 +306,12 @@ def test_a_property_or_staticmethod_above_is_refused(new_models: None, above: An
     body = {"Meta": type("Meta", (), {"app_label": "shop"}), "__module__": "shop"}
 
     refused(lambda: type("Hidden", (models.Model,), {**body, "go": above(model_task(go))}))
+
+
+def test_a_batch_that_is_locked_waits_for_its_rows() -> None:
+    lock = {"batch": True, "nowait": True}
+
+    assert refused(lambda: model_task(select_for_update=lock)(go)) == (
+        "@model_task of go: select_for_update has 'batch', which waits for the locks of all rows, "
+        "and 'nowait' or 'skip_locked'. Leave out one of them."
+    )

@@ -132,6 +132,21 @@ def test_rows_are_locked_one_by_one(worker: Worker, batch_size: int | None) -> N
     assert len(locks) == 5
 
 
+def test_a_batch_is_locked_at_once_if_it_is_to_be(worker: Worker, batch_size: int | None) -> None:
+    rows = orders(6)
+    Order.objects.filter(pk=rows[1].pk).update(number="bad")
+    Order.objects.filter(pk=rows[2].pk).delete()
+
+    result = send(Order.count_together, rows, batch_size=batch_size)
+    result.wait(timeout=SECONDS)
+
+    assert numbers(result) == [6, 4, 1, 1]
+    locks = [event for event in worker.events() if "FOR UPDATE" in event.get("sql", "")]
+    assert len(locks) == (6 if batch_size is None else 2)
+    tries = dict(Order.objects.values_list("pk", "tries"))
+    assert [tries[row.pk] for row in rows if row.pk in tries] == [1, 0, 1, 1, 1]
+
+
 def test_a_missing_argument_fails_the_rows(worker: Worker, batch_size: int | None) -> None:
     rows = orders(5)
     other = Order.objects.create()
