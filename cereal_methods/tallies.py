@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from celery import current_app
 from celery.backends.base import BaseKeyValueStoreBackend, DisabledBackend
+from celery.backends.rpc import RPCBackend
 from celery.exceptions import Ignore
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.states import EXCEPTION_STATES, IGNORED, PENDING, READY_STATES, SUCCESS
@@ -26,7 +27,7 @@ _CHUNK: Final = 10_000
 
 _NOT_KEPT: Final = (
     "Nothing tells what became of the rows: the task ignores its results, or the app has no result "
-    "backend. Set CELERY_RESULT_BACKEND, and no ignore_result."
+    "backend that keeps them, as rpc:// does not. Set CELERY_RESULT_BACKEND, and no ignore_result."
 )
 
 _ENDED: Final = READY_STATES | {IGNORED}
@@ -79,7 +80,7 @@ class BulkResult:
         self.id = id
         self.batch_size = batch_size
         self.app: Any = app or current_app
-        self.is_kept = is_kept
+        self.is_kept = is_kept and not isinstance(self.app.backend, (DisabledBackend, RPCBackend))
         self._full = full
         self._tail = list(tail)
         self._eager: list[Any] = []
@@ -239,7 +240,7 @@ class BulkResult:
     def restore(cls, id: str, app: Celery | None = None) -> BulkResult | None:  # noqa: A002
         """Return the result that was saved under an id, or None."""
         found: Any = app or current_app
-        if isinstance(found.backend, DisabledBackend):
+        if isinstance(found.backend, (DisabledBackend, RPCBackend)):
             raise ResultsNotKept(_NOT_KEPT, id)
         meta = found.backend.get_task_meta(id, cache=False)
         match meta["result"]:
@@ -252,7 +253,7 @@ class BulkResult:
         self.app.backend.forget(self.id)
 
     def _need_results(self) -> None:
-        if not self.is_kept or isinstance(self.app.backend, DisabledBackend):
+        if not self.is_kept:
             raise ResultsNotKept(_NOT_KEPT, self.id)
 
     def _messages(self, first: int = 0) -> Iterator[tuple[str, int]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 from celery import chord, group
+from celery.backends.rpc import RPCBackend
 from django.db import transaction
 
 from cereal_methods import BulkResult
@@ -392,8 +394,22 @@ def test_what_ignores_its_results_tells_nothing(sent: Sent) -> None:
             ask()
         assert str(caught.value) == (
             "Nothing tells what became of the rows: the task ignores its results, or the app has "
-            "no result backend. Set CELERY_RESULT_BACKEND, and no ignore_result."
+            "no result backend that keeps them, as rpc:// does not. Set CELERY_RESULT_BACKEND, and "
+            "no ignore_result."
         )
+
+
+def test_a_backend_for_one_reader_keeps_no_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_backend_cache", RPCBackend(app))
+    monkeypatch.setattr(app, "_local_backend", None, raising=False)
+    result = BulkResult(str(uuid.uuid4()), app=app)
+
+    assert isinstance(app.backend, RPCBackend)
+    assert result.progress() is None
+    with pytest.raises(ResultsNotKept):
+        result.get()
+    with pytest.raises(ResultsNotKept):
+        BulkResult.restore(result.id)
 
 
 def test_a_result_is_saved_and_restored(sent: Sent) -> None:

@@ -628,8 +628,8 @@ def test_without_results_it_sends_and_cannot_wait(
         1,
         "",
         "--wait cannot wait, so nothing was sent. Nothing tells what became of the rows: the task "
-        "ignores its results, or the app has no result backend. Set CELERY_RESULT_BACKEND, and no "
-        "ignore_result.",
+        "ignores its results, or the app has no result backend that keeps them, as rpc:// does "
+        "not. Set CELERY_RESULT_BACKEND, and no ignore_result.",
         [],
     )
     assert len(sent()) == 2
@@ -941,7 +941,8 @@ def test_an_app_without_a_backend_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert run("bulk_result", "nope").error == (
         "Nothing tells what became of the rows: the task ignores its results, or the app has no "
-        "result backend. Set CELERY_RESULT_BACKEND, and no ignore_result."
+        "result backend that keeps them, as rpc:// does not. Set CELERY_RESULT_BACKEND, and no "
+        "ignore_result."
     )
 
 
