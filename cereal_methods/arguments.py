@@ -153,23 +153,21 @@ class Call:
         return from_wire(self.wire[self.this or 0])
 
     def settle(self, row: Any, reference: ModelReference) -> Arguments:
-        """Return args and kwargs with fresh instances, and ``row`` wherever it is referenced."""
-        self._values = self._decode(fetch_all(self._alone(reference), {reference: row}))
-        return self._values
+        """Return args and kwargs without ``self``, with ``row`` wherever it is referenced."""
+        references = self.references()
+        references[self.this or 0] = reference
+        return self._take(fetch_all(references, {reference: row}))
 
     def others(self) -> Arguments:
-        """Return args and kwargs with fresh instances, without ``self``."""
+        """Return args and kwargs without ``self``, with fresh instances."""
         references = self.references()
         place = self.this or 0
         rows = fetch_all([*references[:place], *references[place + 1 :]])
-        self._values = self._decode([*rows[:place], references[place], *rows[place:]])
-        args, kwargs = self._values
-        return args, {key: value for key, value in kwargs.items() if key != THIS}
+        return self._take([*rows[:place], references[place], *rows[place:]])
 
-    def _alone(self, reference: ModelReference) -> list[Reference]:
-        references = self.references()
-        references[self.this or 0] = reference
-        return references
+    def _take(self, rows: Sequence[Any]) -> Arguments:
+        args, kwargs = self._values = self._decode(rows)
+        return args, {key: value for key, value in kwargs.items() if key != THIS}
 
     def fail(self, error: Exception) -> None:
         """Remember why the call's rows could not be fetched."""
@@ -241,8 +239,7 @@ class Pending:
 
     def settle(self, row: Any) -> Arguments:
         """Return the other arguments, fetched now; ``row`` is what was fetched for ``self``."""
-        args, kwargs = self.call.settle(row, self.own)
-        return args, {key: value for key, value in kwargs.items() if key != THIS}
+        return self.call.settle(row, self.own)
 
 
 class LazyArgs(Sequence[Any]):

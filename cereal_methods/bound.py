@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from django.db import models, router
 from wrapt import BoundFunctionWrapper
 
-from . import bulk, canvas, conf, tasks
+from . import bulk, canvas, tasks
 from .arguments import THIS
 from .exceptions import InvalidModelTask
 from .policies import policy_of
@@ -179,13 +179,13 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
 
     def starmap(self, it: Iterable[Any]) -> Signature[list[R_co]]:
         """Return the signature of one task that calls the method with each tuple of arguments."""
-        self._need_row("map, starmap and chunks run")
+        self._need_row()
         call: Signature[list[R_co]] = canvas.starmap(self.s(), it, self.task.serializer)
         return call
 
     def chunks(self, it: Iterable[Any], n: int) -> group:
         """Return a group of tasks that each call the method with ``n`` tuples of arguments."""
-        self._need_row("map, starmap and chunks run")
+        self._need_row()
         return canvas.chunks(self.s(), it, n, self.task.serializer)
 
     def bulk_delay(
@@ -278,15 +278,14 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         return self.task, self._owner()[0]
 
     def _waits_for_commit(self, task: Any) -> bool:
-        on_commit = conf.get("ON_COMMIT") if task.on_commit is None else task.on_commit
-        return bool(on_commit) and not task.app.conf.task_always_eager
+        return tasks.waits_for_commit(task) and not task.app.conf.task_always_eager
 
-    def _need_row(self, what: str) -> None:
+    def _need_row(self) -> None:
         if self._self_instance is None and self._self_parent.takes_row():
             name = self.__qualname__
             raise InvalidModelTask(
-                f"{what} {name} on one instance, with many arguments. From the class there is no "
-                f"instance: for many there is {name}.bulk_delay(instances).",
+                f"map, starmap and chunks run {name} on one instance, with many arguments. From "
+                f"the class there is no instance: for many there is {name}.bulk_delay(instances).",
                 name,
             )
 
@@ -299,7 +298,6 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         if isinstance(instance, models.Manager):
             return _sendable_manager(instance, self.__qualname__)
         model = self._self_owner if instance is None else type(instance)
-        wrong = None
         if not (isinstance(model, type) and issubclass(model, models.Model)):
             wrong = (
                 f": {model.__qualname__} is no Django model. For functions and other classes there "

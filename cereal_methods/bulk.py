@@ -16,7 +16,7 @@ from .arguments import THIS
 from .exceptions import BulkInterrupted, InvalidModelTask, UnsupportedKey
 from .outcomes import STAMP, message_id
 from .policies import policy_of
-from .references import ModelReference, QuerySetReference, clean_key, to_references
+from .references import ModelReference, QuerySetReference, clean_key, to_references, written_to
 from .serializers.body import check_foreign
 from .tallies import BulkResult
 
@@ -69,7 +69,7 @@ class Bulk:
     def using(self) -> str:
         """The database that the rows, or the first of them, are written to."""
         if isinstance(self.rows, models.QuerySet):
-            return _written_to(self.rows)
+            return written_to(self.rows.model, self.rows.db)
         if isinstance(self.rows, (list, tuple)):
             for _, _, using in _keys(self.model, self.rows[:1]):
                 return using
@@ -218,7 +218,8 @@ def _keys(model: type[models.Model], rows: Any) -> Iterator[tuple[str, Any, str]
 
 
 def _keys_of_queryset(queryset: models.QuerySet[Any]) -> Iterator[tuple[str, Any, str]]:
-    label, pk, using = queryset.model._meta.label, queryset.model._meta.pk, _written_to(queryset)
+    model = queryset.model
+    label, pk, using = model._meta.label, model._meta.pk, written_to(model, queryset.db)
     query: Any = queryset.query
     has_order = query.order_by or query.extra_order_by or query.distinct_fields
     by_key = not (has_order or query.is_sliced or query.combinator)
@@ -235,9 +236,3 @@ def _keys_of_queryset(queryset: models.QuerySet[Any]) -> Iterator[tuple[str, Any
                 seen.clear()
             seen.add(key)
         yield label, key if type(key) is int else clean_key(pk, key), using
-
-
-def _written_to(queryset: models.QuerySet[Any]) -> str:
-    # Routers may decide by the database that an instance was read from.
-    instance = queryset.model.from_db(queryset.db, (), ())
-    return router.db_for_write(queryset.model, instance=instance)

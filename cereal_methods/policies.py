@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -135,31 +135,68 @@ class RowPolicy:
                 name,
             )
 
-    @contextmanager
     def fetched(
         self,
         task: Any,
         reference: ModelReference,
         settle: Callable[[Any], Any],
         fail: Callable[[Exception], Any] = lambda error: None,
-    ) -> Iterator[Any]:
+    ) -> AbstractContextManager[Any]:
         """Give the row of ``self``, and what ``settle`` returns for it: the other arguments.
 
         The row comes first, in a transaction of its own and locked if it is to be: what
         is fetched before a lock is old when the lock is there. ``fail`` is told why
         something could not be fetched.
         """
+
+        def fetch() -> Any:
+            row = self._fetch(reference)
+            found = row, settle(row)
+            begin(task)
+            return found
+
+        return self._fetching(task, reference.using, fetch, fail)
+
+    def fetch_rows(
+        self, task: Any, rows: QuerySetReference, others: Callable[[], Any]
+    ) -> tuple[dict[Any, Any], Any]:
+        """Return the rows of a batch that are there, by their keys, and what ``others`` returns.
+
+        The rows are fetched with one query.
+        """
+        with _put_off(task, self):
+            return rows_of(self._queryset(rows), rows.pks), others()
+
+    def locked_rows(
+        self, task: Any, rows: QuerySetReference, others: Callable[[], Any]
+    ) -> AbstractContextManager[Any]:
+        """Give what ``fetch_rows`` returns, in a transaction in which all rows are locked."""
+
+        def fetch() -> Any:
+            queryset = self._locking(self._queryset(rows), rows.model, rows.using)
+            # In one order, or two batches with rows in common wait for each other.
+            return rows_of(queryset.order_by("pk"), rows.pks), others()
+
+        return self._fetching(task, rows.using, fetch)
+
+    @contextmanager
+    def _fetching(
+        self,
+        task: Any,
+        using: str,
+        fetch: Callable[[], Any],
+        fail: Callable[[Exception], Any] = lambda error: None,
+    ) -> Iterator[Any]:
+        """Give what ``fetch`` returns, in a transaction if something is to be locked."""
         ignored: Ignore | None = None
         try:
             with ExitStack() as stack:
                 try:
-                    if self.select_for_update is not None:
-                        stack.enter_context(transaction.atomic(using=reference.using))
-                    row = self._fetch(reference)
-                    found = row, settle(row)
+                    if self.locks:
+                        stack.enter_context(transaction.atomic(using=using))
+                    found = fetch()
                 except Exception as error:
                     raise _NotFetched(error) from error
-                begin(task)
                 try:
                     yield found
                 except Ignore as error:
@@ -172,16 +209,6 @@ class RowPolicy:
                 raise failed.error from failed.error.__cause__
         if ignored is not None:
             raise ignored
-
-    def fetch_rows(
-        self, task: Any, rows: QuerySetReference, others: Callable[[], Any]
-    ) -> tuple[dict[Any, Any], Any]:
-        """Return the rows of a batch that are there, by their keys, and what ``others`` returns.
-
-        The rows are fetched with one query.
-        """
-        with _put_off(task, self):
-            return rows_of(self._queryset(rows), rows.pks), others()
 
     def miss(self, task: Any, reference: ModelReference) -> NoReturn:
         """Raise what ends or puts off the task for a row that is gone."""
@@ -200,25 +227,6 @@ class RowPolicy:
         if self.prefetch_related:
             queryset = queryset.prefetch_related(*self.prefetch_related)
         return queryset
-
-    @contextmanager
-    def locked_rows(
-        self, task: Any, rows: QuerySetReference, others: Callable[[], Any]
-    ) -> Iterator[Any]:
-        """Give what ``fetch_rows`` returns, in a transaction in which all rows are locked."""
-        try:
-            with ExitStack() as stack:
-                try:
-                    stack.enter_context(transaction.atomic(using=rows.using))
-                    queryset = self._locking(self._queryset(rows), rows.model, rows.using)
-                    # In one order, or two batches with rows in common wait for each other.
-                    found = rows_of(queryset.order_by("pk"), rows.pks), others()
-                except Exception as error:
-                    raise _NotFetched(error) from error
-                yield found
-        except _NotFetched as failed:
-            with _put_off(task, self):
-                raise failed.error from failed.error.__cause__
 
     def _locking(self, queryset: Any, model: Any, using: str) -> Any:
         if self.select_for_update is None:

@@ -330,6 +330,15 @@ def key_from_wire(key: Any) -> Any:
         raise InvalidMessage("The message holds a primary key that cannot be read.") from None
 
 
+def written_to(model: type[models.Model], read_from: str) -> str:
+    """Return the database that rows are written to which were read from another.
+
+    Routers may decide by the database that an instance was read from: one without any
+    field is shown to them.
+    """
+    return router.db_for_write(model, instance=model.from_db(read_from, (), ()))
+
+
 def _alias_for_writes(queryset: models.QuerySet[Any], pks: tuple[Any, ...]) -> str:
     # Routers may decide by the database that an instance was read from, so one of
     # the queryset's instances is shown to them; with its key alone it costs no query.

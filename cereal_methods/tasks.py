@@ -164,6 +164,11 @@ def find(name: str) -> Any:
     return found
 
 
+def waits_for_commit(task: Any) -> bool:
+    """Whether a method's task is sent when the transaction has committed."""
+    return bool(conf.get("ON_COMMIT") if task.on_commit is None else task.on_commit)
+
+
 @overload
 def task(function: Callable[P, R], /) -> Task[P, R]: ...
 
@@ -213,16 +218,6 @@ def task(function: Any = None, /, **options: Any) -> Any:
     )
     options.setdefault("serializer", conf.get("SERIALIZER"))
     return _share(run, **options)
-
-
-def arguments_for(
-    reference: ModelReference, args: Any, kwargs: Mapping[str, Any] | None
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of a message: references for instances, ``this`` for ``self``."""
-    return (
-        to_references(tuple(args or ())),
-        {**to_references(dict(kwargs or {})), THIS: reference.as_plain()},
-    )
 
 
 def settle(*values: Any, fetch: Callable[[list[Any]], list[Any]] | None = None) -> tuple[Any, ...]:

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from celery.exceptions import QueueNotFound
 from django.apps import apps
 from django.core.management.base import CommandError
 
-from .. import conf, tasks
+from .. import tasks
 from ..methods import ModelTask
 from ..policies import RowPolicy, policy_of
 
@@ -49,8 +48,7 @@ class MethodTask:
     @property
     def on_commit(self) -> bool:
         """Whether it is sent when the transaction commits."""
-        given = self.task.on_commit
-        return bool(conf.get("ON_COMMIT") if given is None else given)
+        return tasks.waits_for_commit(self.task)
 
     @property
     def queue(self) -> str | None:
@@ -58,10 +56,8 @@ class MethodTask:
         options = dict(self.task._get_exec_options())
         try:
             found = self.task.app.amqp.router.route(options, self.task.name, (), {}, self.task)
-        except QueueNotFound:
-            return None
         except Exception:
-            # A router of the project's own, which may decide by arguments that are not there.
+            # No such queue, or a router that decides by arguments, which are not there.
             return None
         queue = found.get("queue")
         return None if queue is None else str(queue.name)

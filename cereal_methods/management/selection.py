@@ -8,11 +8,11 @@ from typing import Any, NoReturn
 
 from django.core.exceptions import EmptyResultSet, FieldError, ValidationError
 from django.core.management.base import CommandError, CommandParser
-from django.db import DatabaseError, NotSupportedError, connections, models, router
+from django.db import DatabaseError, NotSupportedError, connections, models
 from django.db.models import Q
 
 from ..exceptions import CerealError
-from ..references import ModelReference, clean_key
+from ..references import ModelReference, clean_key, written_to
 
 #: Lookups that take several values, and would take a string for its letters.
 _TAKE_LISTS = ("__in", "__range")
@@ -51,9 +51,7 @@ class Selection:
         """
         if self._keys is None:
             return self._queryset
-        # Routers may decide by the database that an instance was read from.
-        instance = self.model.from_db(self._queryset.db, (), ())
-        using = router.db_for_write(self.model, instance=instance)
+        using = written_to(self.model, self._queryset.db)
         return [ModelReference(self.model._meta.label, key, using) for key in self._keys]
 
     def count(self) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -138,3 +139,12 @@ def route(request: pytest.FixtureRequest) -> Iterator[Callable[[Worker], None]]:
         to(request.getfixturevalue(name))
     yield to
     settings.CELERY_TASK_DEFAULT_QUEUE = app.conf.task_default_queue = before
+
+
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """A queue that nothing consumes."""
+    name = f"nowhere-{uuid.uuid4().hex[:12]}"
+    yield name
+    with app.connection_for_write() as broker:
+        broker.default_channel.queue_delete(name)

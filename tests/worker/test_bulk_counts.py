@@ -55,15 +55,6 @@ def redis_commands(*wanted: str) -> Iterator[list[tuple[str, int]]]:
 
 
 @pytest.fixture
-def nowhere() -> Iterator[str]:
-    """A queue that nothing consumes."""
-    name = f"nowhere-{uuid.uuid4().hex[:12]}"
-    yield name
-    with app.connection_for_write() as broker:
-        broker.default_channel.queue_delete(name)
-
-
-@pytest.fixture
 def redis_results() -> None:
     """Connect to the result backend, so that what follows does not."""
     if not app.conf.result_backend.startswith("redis:"):

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
 from celery.signals import after_task_publish
 from django.db import connection
 
-from tests.celery import app
 from tests.shop.models import Order
 
 MANY = 5000
-
-
-@pytest.fixture
-def nowhere() -> Iterator[str]:
-    """A queue that nothing consumes."""
-    name = f"nowhere-{uuid.uuid4().hex[:12]}"
-    yield name
-    with app.connection_for_write() as broker:
-        broker.default_channel.queue_delete(name)
 
 
 def change(keys: list[int]) -> None:
