@@ -143,6 +143,9 @@ def test_each_row_is_run_and_counted_once_whatever_is_killed(worker: Worker, kil
     runs = Counter(event["key"] for event in events if event["what"] == "begin")
     assert runs.keys() == set(keys) - set(gone)
     assert all(runs[keys[place]] >= 2 for place in STUCK)
+    if kill is kill_children:  # and nothing else was on its way
+        repeated = {keys.index(key) // BATCH for key, times in runs.items() if times > 1}
+        assert repeated == {place // BATCH for place in STUCK}
     assert counted_elsewhere(worker, result.id) == [
         counts.total,
         counts.succeeded,
