@@ -2,6 +2,9 @@
 
 The names are imported when they are first used: kombu imports this package
 while it is being imported itself, to load the serializers.
+
+PYTEST_DONT_REWRITE: a package with fixtures is one whose assertions pytest looks
+into, and it warns where it finds the package imported already.
 """
 
 from __future__ import annotations

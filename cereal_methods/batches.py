@@ -16,7 +16,7 @@ from django.db import transaction
 
 from .arguments import THIS, Pending
 from .outcomes import Outcome, note, row_id
-from .policies import begin
+from .policies import before_discard, begin, plainly
 from .references import ModelReference, QuerySetReference
 
 if TYPE_CHECKING:
@@ -61,6 +61,14 @@ def run_rows(
         return call
 
     is_batch = len(rows.pks) > 1
+    own_id = task.request.id
+
+    def tell(discarded: Any, error: Exception) -> None:
+        # And not of a task that the method calls inline, nor of one row of a batch.
+        if discarded is task and task.request.id == own_id:
+            note(task, rows, error)
+
+    telling = before_discard.set(tell)
     try:
         if is_batch and policy.locks_batches:
             with policy.locked_rows(task, rows, shared) as fetched:
@@ -68,8 +76,11 @@ def run_rows(
         call = call_locking if policy.locks else caller(policy.fetch_rows(task, rows, shared))
         return _run_each(task, rows, call) if is_batch else call(*rows.each())
     except Exception as error:
-        note(task, rows, error)
+        if not (isinstance(error, Ignore) and error.__cause__):  # was noted before it was recorded
+            note(task, rows, error)
         raise
+    finally:
+        before_discard.reset(telling)
 
 
 def _in_savepoints(
@@ -92,10 +103,7 @@ def _run_each(
     task: Any, rows: QuerySetReference, call: Callable[[ModelReference], Any]
 ) -> dict[str, Any]:
     request = task.request
-    args, kwargs = (
-        part.plainly(references=True) if hasattr(part, "plainly") else part
-        for part in (request.args, request.kwargs)
-    )
+    args, kwargs = plainly(request.args, request.kwargs)
     outcome = Outcome(len(rows.pks))
     stopped = False
     for position, reference in enumerate(rows.each()):
@@ -107,6 +115,8 @@ def _run_each(
                 "parent_id": request.id,
                 "args": args,
                 "kwargs": {**kwargs, THIS: alone.as_plain()},
+                "argsrepr": (request.argsrepr or "").replace(repr(rows), repr(reference)),
+                "kwargsrepr": (request.kwargsrepr or "").replace(repr(rows), repr(reference)),
                 "headers": dict(request.headers or {}),
                 "callbacks": None,
                 "errbacks": None,

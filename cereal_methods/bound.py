@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import models, router
-from wrapt import BoundFunctionWrapper
+from wrapt import BoundFunctionWrapper, CallableObjectProxy
 
-from . import bulk, canvas, tasks
+from . import bulk, canvas, periodic, tasks
 from .arguments import THIS
 from .exceptions import InvalidModelTask
 from .policies import policy_of
@@ -37,7 +37,12 @@ if TYPE_CHECKING:
         _self_parent: Any
 
 else:
-    _Bound = BoundFunctionWrapper
+
+    class _Bound(BoundFunctionWrapper, CallableObjectProxy):
+        # A call goes straight to the method, without a wrapper that is Python: it would
+        # take most of the call's time.
+        __call__ = CallableObjectProxy.__call__
+
 
 M = TypeVar("M")
 P = ParamSpec("P")
@@ -264,6 +269,37 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         task, model = self._for_many()
         return bulk.as_group(task, model, rows, args, kwargs)
 
+    def bulk_s(
+        self: BoundModelTask[Concatenate[M, Q], R_co],
+        rows: str,
+        *args: Q.args,
+        **kwargs: Q.kwargs,
+    ) -> Signature[str]:
+        """Return the signature of a bulk over named rows; shortcut of ``bulk_signature``."""
+        return self.bulk_signature(rows, args, kwargs)
+
+    def bulk_signature(
+        self,
+        rows: str,
+        args: Iterable[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        batch_size: int | None = None,
+        **options: Any,
+    ) -> Signature[str]:
+        """Return a signature that sends the method for the rows that have a name by then.
+
+        It is for schedules, which hold names and no rows. ``rows`` names a method of the
+        model's default manager that returns a queryset, or a manager: ``"unpaid"`` is
+        ``Order.objects.unpaid()``, ``"archive.old"`` is ``Order.archive.old()``. The rest is
+        that of ``bulk_apply_async``. Its result is the id of a ``BulkResult``.
+
+        Raises ``InvalidModelTask`` if there are no such rows, ``TypeError`` if the arguments
+        do not fit.
+        """
+        task, _ = self._for_many()
+        return periodic.signature(task, rows, args, kwargs, batch_size, options)
+
     def _bulk(self, rows: Any, *call: Any) -> bulk.Bulk:
         task, model = self._for_many()
         return bulk.Bulk(task, model, rows, *call)
@@ -383,6 +419,8 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
             of = f" of <{instance._meta.label} {instance.pk}>"
         return f"<model task {self.__qualname__}{of}>"
 
+    __str__ = __repr__  # and not the bound method's, which has the instance's own
+
     def __copy__(self) -> BoundModelTask[P, R_co]:
         return self
 
@@ -395,6 +433,13 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
     def __reduce_ex__(self, protocol: Any) -> Any:
         found = self._self_owner if self._self_instance is None else self._self_instance
         return getattr, (found, self._self_parent._self_attribute)
+
+
+class BoundModelTaskWithTask(BoundModelTask[P, R_co]):
+    """A model task with ``bind=True``: a call passes the task, as Celery does."""
+
+    if not TYPE_CHECKING:
+        __call__ = BoundFunctionWrapper.__call__
 
 
 def _sendable_manager(

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from celery import group
 from celery.utils import uuid
-from celery.utils.saferepr import saferepr
 from django.core.exceptions import ValidationError
 from django.db import models, router
 from django.db.models.query import ModelIterable
 
+from . import display
 from .arguments import THIS
 from .exceptions import BulkInterrupted, InvalidModelTask, UnsupportedKey
 from .outcomes import STAMP, message_id
@@ -58,7 +58,7 @@ class Bulk:
         is_kept = not options.get("ignore_result", task.ignore_result)
         self.result = BulkResult(uuid(), size, is_kept=is_kept, app=task.app)
         self.options = {
-            "argsrepr": saferepr(self.args, task.app.amqp.argsrepr_maxsize),
+            "kwargsrepr": display.kwargs_text(self.kwargs, task.app.amqp.kwargsrepr_maxsize),
             **options,
             "add_to_parent": False,
             "stamped_headers": [*(options.get("stamped_headers") or ()), STAMP],
@@ -79,18 +79,19 @@ class Bulk:
         """Send the messages. Raises ``BulkInterrupted`` if that ends after some of them."""
         result, eager = self.result, self.task.app.conf.task_always_eager
         options = self.options
-        shown = saferepr(self.kwargs, self.task.app.amqp.kwargsrepr_maxsize)
+        size = self.task.app.amqp.argsrepr_maxsize
         try:
             with self.task.app.producer_or_acquire() as producer:
                 for batch in _batches(_keys(self.model, self.rows), result.batch_size):
                     if result.messages == 0:
                         policy_of(self.task).check_dispatch(batch, self.task.name)
+                    rows = batch if len(batch.pks) > 1 else batch.each()[0]
                     sent = self.task.apply_async(
                         self.args,
                         {**self.kwargs, THIS: batch.as_plain()},
                         task_id=message_id(result.id, result.messages),
                         producer=producer,
-                        **{"kwargsrepr": _with_rows(shown, batch), **options},
+                        **{"argsrepr": display.args_text(rows, self.args, size), **options},
                     )
                     result.add(batch.pks, sent if eager else None)
                     if result.messages == 1 and not eager:
@@ -170,12 +171,6 @@ def _checked_rows(task: Any, model: type[models.Model], rows: Any) -> Any:
             task.name,
         )
     return rows
-
-
-def _with_rows(shown: str, batch: QuerySetReference) -> str:
-    """Return the text of keyword arguments with that of the rows, for logs and monitors."""
-    rows: Any = batch if len(batch.pks) > 1 else batch.each()[0]
-    return f"{{{THIS!r}: {rows!r}{', ' if len(shown) > 2 else ''}{shown[1:]}"
 
 
 def _batches(keys: Iterable[tuple[str, Any, str]], size: int) -> Iterator[QuerySetReference]:

@@ -39,12 +39,20 @@ def get(name: str) -> Any:
 
     Raises ``ImproperlyConfigured`` if ``CEREAL_METHODS`` has an error.
     """
+    global _checked
     given = getattr(settings, "CEREAL_METHODS", None)
     if given is None:
         return DEFAULTS[name]
-    if errors := problems():
-        raise ImproperlyConfigured(" ".join(errors))
+    if given is not _checked[0] or given != _checked[1]:
+        if errors := problems():
+            del given  # pages and mails of errors show the variables of those who raise
+            raise ImproperlyConfigured(" ".join(errors))
+        _checked = given, dict(given)
     return given.get(name, DEFAULTS[name])
+
+
+# What the setting was when no error was found in it last: it is read for every message.
+_checked: tuple[Any, Any] = None, None
 
 
 def problems() -> list[str]:

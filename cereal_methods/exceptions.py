@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import OperationalError
+
 
 class CerealError(Exception):
     """Root of the library's errors; ``about`` is the thing that it concerns."""
@@ -56,6 +58,10 @@ class SerializerNotAccepted(CerealError):
     """``accept_content`` lacks the serializer of a message; ``about`` is its name."""
 
 
+class ConnectionLost(CerealError, OperationalError):
+    """A connection died inside a transaction, as rows were fetched; ``about`` is the alias."""
+
+
 class BulkInterrupted(CerealError):
     """A bulk was sent for some of its rows; ``result`` and ``about`` are those rows' result."""
 
@@ -71,3 +77,7 @@ class ResultsNotKept(CerealError):
 
 class InvalidModelTask(CerealError, TypeError):
     """``@model_task`` stands on something that cannot be sent; ``about`` is its name."""
+
+
+class RecordingError(CerealError):
+    """A recording of tasks cannot do what a test asks of it; ``about`` is what it is about."""

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 from django.db import connections, models
 from django.utils.connection import ConnectionDoesNotExist
 
+from .connections import reconnecting
 from .exceptions import InvalidMessage, UnknownDatabase
 from .references import ModelReference, Reference
+
+#: Wrappers as Django's ``connection.execute_wrapper`` takes them, around the queries that
+#: fetch rows and around no others. Tests count by them.
+wrappers: Final[list[Callable[..., Any]]] = []
+
+#: The most parameters of one query. PostgreSQL takes 65,535 where it binds them itself, and
+#: runs out of stack between 10,000 and 80,000 for keys of several columns. Django knows of
+#: the limits of SQLite and Oracle.
+MOST_PARAMETERS: Final = 10_000
 
 
 def fetch(reference: ModelReference) -> Any:
     """Return the instance that a reference names, fresh from its database.
 
     Raises the model's ``DoesNotExist`` if the row is gone, ``UnknownModel`` or
-    ``UnknownDatabase`` if this process does not know one of them.
+    ``UnknownDatabase`` if this process does not know one of them, ``ConnectionLost``
+    if the connection to the database dies inside a transaction.
     """
     return fetch_all([reference])[0]
 
@@ -29,33 +41,39 @@ def fetch_all(
 
     Each pair of model and database costs one query, through the model's base
     manager as in Django's ``refresh_from_db``; one row gives one object however
-    often it is named. (A database that limits the parameters of a query gets
-    several, as with Django's ``in_bulk``.) Raises what ``fetch`` raises.
+    often it is named. (More than 10,000 keys take several, and so do fewer where a
+    database limits the parameters of a query.) Raises what ``fetch`` raises.
     """
-    # Not by label: a model that was renamed has two.
-    models_by_label = {reference.label: reference.model for reference in references}
+    named: dict[str, type[models.Model]] = {}
     wanted: dict[tuple[type[models.Model], str], dict[Any, None]] = {}
     for reference in references:
-        keys = wanted.setdefault((models_by_label[reference.label], reference.using), {})
+        if reference.label not in named:
+            named[reference.label] = reference.model
+        # Not by label: a model that was renamed has two.
+        keys = wanted.setdefault((named[reference.label], reference.using), {})
         keys.update(dict.fromkeys(reference.keys))
     rows: dict[tuple[type[models.Model], str], dict[Any, Any]] = {}
     for (model, using), keys in wanted.items():
-        here = {
-            reference.pk: row
-            for reference, row in (known or {}).items()
-            if (reference.model, reference.using) == (model, using)
-        }
+        here = {}
+        if known:
+            here = {
+                reference.pk: row
+                for reference, row in known.items()
+                if (reference.model, reference.using) == (model, using)
+            }
         others = [key for key in keys if key not in here]
         rows[model, using] = {**(_query(model, using, others) if others else {}), **here}
-    rows_of = [rows[models_by_label[ref.label], ref.using] for ref in references]
-    missing = [
-        reference
-        for reference, found in zip(references, rows_of, strict=True)
-        if isinstance(reference, ModelReference) and reference.pk not in found
-    ]
+    picked: list[Any] = []
+    missing: list[ModelReference] = []
+    for reference in references:
+        found = rows[named[reference.label], reference.using]
+        if isinstance(reference, ModelReference) and reference.pk not in found:
+            missing.append(reference)
+        else:
+            picked.append(reference.pick(found))
     if missing:
         raise missing_rows(missing)
-    return [reference.pick(found) for reference, found in zip(references, rows_of, strict=True)]
+    return picked
 
 
 def missing_rows(
@@ -66,7 +84,7 @@ def missing_rows(
     Its attribute ``references`` holds them for code in the same process.
     """
     distinct = list(dict.fromkeys(references))
-    named = [f"{ref.label} {ref.pk} in database {ref.using!r}" for ref in distinct[:5]]
+    named = [f"{ref.label} {ref.pk!s:.100} in database {ref.using!r}" for ref in distinct[:5]]
     if len(distinct) > len(named):
         named.append(f"{len(distinct) - len(named)} more")
     does = "does" if len(distinct) == 1 else "do"
@@ -81,7 +99,7 @@ def missing_rows(
 
 def _query(model: type[models.Model], using: str, keys: list[Any]) -> dict[Any, models.Model]:
     check_database(model, using)
-    return rows_of(model._base_manager.using(using), keys)
+    return reconnecting(using, lambda: rows_of(model._base_manager.using(using), keys))
 
 
 def check_database(model: type[models.Model], using: str) -> None:
@@ -90,26 +108,44 @@ def check_database(model: type[models.Model], using: str) -> None:
         connections[using]
     except ConnectionDoesNotExist:
         raise UnknownDatabase(
-            f"A message refers to a row of {model._meta.label} in the database {using!r}, which "
-            f"is not in DATABASES here ({', '.join(map(repr, connections))}). Give every "
+            f"A message refers to a row of {model._meta.label} in the database {using[:100]!r}, "
+            f"which is not in DATABASES here ({', '.join(map(repr, connections))}). Give every "
             "process that sends or runs tasks the same aliases.",
             using,
         ) from None
 
 
+def fetching(using: str) -> AbstractContextManager[Any]:
+    """Put the ``wrappers`` around the queries of a block to a database."""
+    if not wrappers:
+        return nullcontext()
+    stack = ExitStack()
+    for wrapper in wrappers:
+        stack.enter_context(connections[using].execute_wrapper(wrapper))
+    return stack
+
+
 def rows_of(queryset: models.QuerySet[Any], keys: Sequence[Any]) -> dict[Any, models.Model]:
     """Return the rows with these primary keys by their keys, from one query.
 
-    Raises ``InvalidMessage`` for a key of another type than the model's.
+    More than ``MOST_PARAMETERS`` take several. Raises ``InvalidMessage`` for a key of
+    another type than the model's.
     """
+    most = MOST_PARAMETERS // len(queryset.model._meta.pk_fields)
     try:
-        if len(keys) != 1:
-            return queryset.in_bulk(keys)
-        # The one row that matches has this key, even if its database spells it otherwise.
-        return dict(zip(keys, queryset.filter(pk=keys[0]).order_by(), strict=False))
+        if len(keys) > most:
+            # In one order for all, as rows may be locked, and others may lock them too.
+            keys = sorted(keys)
+            parts = (keys[start : start + most] for start in range(0, len(keys), most))
+            return {key: row for part in parts for key, row in rows_of(queryset, part).items()}
+        with fetching(queryset.db):
+            if len(keys) != 1:
+                return queryset.in_bulk(keys)
+            # The one row that matches has this key, even if its database spells it otherwise.
+            return dict(zip(keys, queryset.filter(pk=keys[0]).order_by(), strict=False))
     except (TypeError, ValueError, ValidationError, ArithmeticError) as error:
-        shown = ", ".join(map(repr, keys[:5]))
+        shown = ", ".join(f"{key!r:.100}" for key in keys[:5])
         raise InvalidMessage(
             f"A message refers to {queryset.model._meta.label} by a primary key of another type: "
-            f"{shown}. {type(error).__name__}: {error}"
+            f"{shown}. {type(error).__name__}: {error!s:.200}"
         ) from error

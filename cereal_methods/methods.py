@@ -13,7 +13,7 @@ from django.db.models.signals import class_prepared
 from wrapt import FunctionWrapper
 
 from . import definitions, tasks
-from .bound import BoundModelTask
+from .bound import BoundModelTask, BoundModelTaskWithTask
 from .exceptions import InvalidModelTask
 from .policies import RowPolicy
 
@@ -108,34 +108,40 @@ def model_task(method: Any = None, /, **options: Any) -> Any:
 
     Bare, or with options: all of Celery's for tasks, and these.
 
-    ``name``            ``<module>.<Class>.<method>`` by default.
-    ``aliases``         former names, under which messages still run.
-    ``serializer``      the setting ``CEREAL_METHODS["SERIALIZER"]`` by default.
-    ``bind``            passes the Celery task to the method, after ``self``.
-    ``on_commit``       ``delay`` and ``apply_async`` wait for the transaction of the
-                        row's database to commit; ``ON_COMMIT`` by default.
-    ``on_missing``      when a row of the message is gone: ``"raise"`` its
-                        ``DoesNotExist``, ``"discard"`` the task (state ``IGNORED``),
-                        ``"retry"`` later, a limited number of times, or a function
-                        that is called with the ``DoesNotExist`` before the task is
-                        discarded. ``ON_MISSING`` by default.
+    ``name``
+        ``<module>.<Class>.<method>`` by default.
+    ``aliases``
+        Former names, under which messages still run.
+    ``serializer``
+        The setting ``CEREAL_METHODS["SERIALIZER"]`` by default.
+    ``bind``
+        Passes the Celery task to the method, after ``self``.
+    ``on_commit``
+        ``delay`` and ``apply_async`` wait for the transaction of the row's database to
+        commit; ``ON_COMMIT`` by default.
+    ``on_missing``
+        When a row of the message is gone: ``"raise"`` its ``DoesNotExist``,
+        ``"discard"`` the task (state ``IGNORED``), ``"retry"`` later, a limited number
+        of times, or a function that is called with the ``DoesNotExist`` before the task
+        is discarded. ``ON_MISSING`` by default.
     ``select_related``, ``prefetch_related``
-                        names, or ``True`` for the first, as in Django.
+        Names, or ``True`` for the first, as in Django.
     ``select_for_update``
-                        ``True``, or a dict of Django's options: the method runs in a
-                        transaction, with its row locked. If the row is locked by
-                        another, ``nowait`` puts the task off and ``skip_locked``
-                        discards it. A batch's rows are locked one by one, unless
-                        ``"batch"`` is true: then together, in one transaction.
-    ``manager``         the name of the manager that fetches the row; the model's
-                        base manager by default.
+        ``True``, or a dict of Django's options: the method runs in a transaction, with
+        its row locked. If the row is locked by another, ``nowait`` puts the task off and
+        ``skip_locked`` discards it. A batch's rows are locked one by one, unless
+        ``"batch"`` is true: then together, in one transaction.
+    ``manager``
+        The name of the manager that fetches the row; the model's base manager by
+        default.
 
     Raises ``InvalidModelTask`` where it stands on something that cannot be sent,
     or has an option that does not exist.
     """
     if method is None:
         return partial(model_task, **options)
-    return ModelTask(method, options)
+    kind = ModelTaskWithTask if options.get("bind") else ModelTask
+    return kind(method, options)
 
 
 class ModelTask(_Unbound, Generic[M_co, F_co]):
@@ -254,6 +260,12 @@ class ModelTask(_Unbound, Generic[M_co, F_co]):
         return super().__getattr__(name)
 
 
+class ModelTaskWithTask(ModelTask[M_co, F_co]):
+    """The descriptor of a model task with ``bind=True``."""
+
+    __bound_function_wrapper__ = BoundModelTaskWithTask
+
+
 _TASK_ATTRIBUTES: Final = frozenset(name for name in vars(BoundModelTask) if name[0] != "_")
 
 
@@ -299,7 +311,7 @@ def _as_model_task(base: type, name: str, attribute: Any) -> ModelTask[Any, Any]
     while type(inner) is FunctionType and hasattr(inner, "__wrapped__"):
         inner = inner.__wrapped__
         if isinstance(inner, ModelTask):
-            outer: ModelTask[Any, Any] = ModelTask(attribute, inner._self_options)
+            outer = type(inner)(attribute, inner._self_options)
             outer._self_attribute = name
             setattr(base, name, outer)
             return outer

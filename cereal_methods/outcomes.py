@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
-from celery.exceptions import Ignore, Reject, Retry
+from celery.exceptions import Reject, Retry
 from celery.states import SUCCESS
 
 if TYPE_CHECKING:
@@ -71,8 +71,6 @@ def outcome_of(result: Any) -> Outcome | None:
 
 def note(task: Any, rows: QuerySetReference, error: BaseException) -> None:
     """Note which rows the running task ends for without a result, unless it goes on."""
-    if isinstance(error, Ignore):
-        error = error.__cause__ or error
     if isinstance(error, (Retry, Reject)) or task.request.is_eager or task.ignore_result:
         return
     is_missing = all(_is_missing(reference, error) for reference in rows.each())

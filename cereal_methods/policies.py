@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -19,16 +20,23 @@ from celery.app.task import Context
 from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.quorum_queues import detect_quorum_queues
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
+from django.db import DatabaseError, connections, transaction
 
-from . import conf
+from . import conf, display
+from .connections import UNAVAILABLE, reconnecting
 from .exceptions import InvalidModelTask
-from .hydration import check_database, fetch_all, missing_rows, rows_of
+from .hydration import check_database, fetch_all, fetching, missing_rows, rows_of
 
 if TYPE_CHECKING:
     from .references import ModelReference, QuerySetReference, Reference
 
 logger = logging.getLogger("cereal_methods")
+
+#: What is called with the task and the error before a task is recorded as discarded, if
+#: anything: who reads the record finds what was noted about it.
+before_discard: Final[ContextVar[Callable[[Any, Exception], Any] | None]] = ContextVar(
+    "before_discard", default=None
+)
 
 #: The state of a task that was discarded, because its row was gone or locked.
 IGNORED: Final = states.IGNORED
@@ -36,7 +44,6 @@ IGNORED: Final = states.IGNORED
 #: The message header that counts how often a fetch was put off.
 _TRIES: Final = "cereal_fetch_tries"
 
-_UNAVAILABLE: Final = (OperationalError, InterfaceError)
 _ON_MISSING: Final = ("raise", "discard", "retry")
 _LOCK_OPTIONS: Final = frozenset({"nowait", "skip_locked", "of", "no_key", "batch"})
 
@@ -114,19 +121,24 @@ class RowPolicy:
         """Whether the rows of a batch are locked together, and not each by itself."""
         return bool(self.select_for_update and self.select_for_update.get("batch"))
 
+    def lacks(self, connection: Any) -> str | None:
+        """Return what a database lacks for locking rows as the task asks, if anything."""
+        if self.select_for_update is None:
+            return None
+        if not connection.features.has_select_for_update:
+            return "select_for_update"
+        for option in ("nowait", "skip_locked", "of"):
+            if self.select_for_update.get(option) and not getattr(
+                connection.features, f"has_select_for_update_{option}"
+            ):
+                return f"select_for_update with {option}"
+        return None
+
     def check_dispatch(self, reference: Reference, name: str) -> None:
         """Raise ``InvalidModelTask`` if the row's database cannot lock as the task asks."""
         if self.select_for_update is None:
             return
-        features = connections[reference.using].features
-        lacks = None
-        if not features.has_select_for_update:
-            lacks = "select_for_update"
-        for option in ("nowait", "skip_locked", "of"):
-            if self.select_for_update.get(option) and not getattr(
-                features, f"has_select_for_update_{option}"
-            ):
-                lacks = lacks or f"select_for_update with {option}"
+        lacks = self.lacks(connections[reference.using])
         if lacks:
             vendor = connections[reference.using].display_name
             raise InvalidModelTask(
@@ -165,7 +177,9 @@ class RowPolicy:
         The rows are fetched with one query.
         """
         with _put_off(task, self):
-            return rows_of(self._queryset(rows), rows.pks), others()
+            queryset = self._queryset(rows)
+            found = reconnecting(rows.using, lambda: rows_of(queryset.all(), rows.pks))
+            return found, others()
 
     def locked_rows(
         self, task: Any, rows: QuerySetReference, others: Callable[[], Any]
@@ -188,13 +202,21 @@ class RowPolicy:
         fail: Callable[[Exception], Any] = lambda error: None,
     ) -> Iterator[Any]:
         """Give what ``fetch`` returns, in a transaction if something is to be locked."""
+
+        def fetch_locking() -> tuple[Any, ExitStack]:
+            with ExitStack() as opened:
+                opened.enter_context(transaction.atomic(using=using))
+                return reconnecting(using, fetch), opened.pop_all()
+
         ignored: Ignore | None = None
         try:
             with ExitStack() as stack:
                 try:
                     if self.locks:
-                        stack.enter_context(transaction.atomic(using=using))
-                    found = fetch()
+                        found, opened = reconnecting(using, fetch_locking)
+                        stack.enter_context(opened)
+                    else:
+                        found = reconnecting(using, fetch)
                 except Exception as error:
                     raise _NotFetched(error) from error
                 try:
@@ -242,8 +264,9 @@ class RowPolicy:
         queryset = self._locking(self._queryset(reference), model, reference.using)
         lock = self.select_for_update
         try:
-            for row in queryset.filter(pk=reference.pk):
-                return row
+            with fetching(reference.using):
+                for row in queryset.filter(pk=reference.pk):
+                    return row
         except DatabaseError as error:
             if lock and lock.get("nowait") and _says_locked(error):
                 raise RowLocked(reference) from error
@@ -274,6 +297,7 @@ class RowLocked(Exception):
 
     def __init__(self, reference: ModelReference) -> None:
         super().__init__(f"{reference!r} is locked by another transaction.")
+        self.reference = reference
 
 
 class _NotFetched(Exception):
@@ -295,11 +319,11 @@ def fetch_for(task: Any, references: Sequence[Reference]) -> list[Any]:
     ``task`` is the Celery task that runs, or None. Raises what ends or puts off
     the task where rows are gone or their database is unavailable.
     """
-    if _runs_inline(task):
-        # Outside of tasks nobody else replaces a connection that has broken.
-        _close_broken_connections()
-    with _put_off(task, policy_of(task)):
+    try:
         return fetch_all(references)
+    except Exception:
+        with _put_off(task, policy_of(task)):
+            raise
 
 
 def begin(task: Any) -> None:
@@ -307,12 +331,6 @@ def begin(task: Any) -> None:
     headers = task.request.headers if task else None
     if headers:
         headers.pop(_TRIES, None)
-
-
-def _close_broken_connections() -> None:
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()
 
 
 @contextmanager
@@ -333,9 +351,13 @@ def _put_off(task: Any, policy: RowPolicy) -> Iterator[None]:
         if lock.get("skip_locked") and not _runs_inline(task):
             _discard(task, error)
         _retry(task, error)
-    except _UNAVAILABLE as error:
-        _close_broken_connections()
+    except UNAVAILABLE as error:
         _retry(task, error)
+
+
+def put_off(task: Any) -> AbstractContextManager[None]:
+    """Send a running task's message again, later, where a database is away in this context."""
+    return _put_off(task, DEFAULT)
 
 
 def _runs_inline(task: Any) -> bool:
@@ -345,7 +367,15 @@ def _runs_inline(task: Any) -> bool:
 
 def _discard(task: Any, error: Exception) -> NoReturn:
     request = task.request
-    logger.warning("Task %s[%s] is discarded: %s", task.name, request.id, error)
+    logger.warning(
+        "Task %s[%s] is discarded: %s",
+        task.name,
+        request.id,
+        error,
+        extra=display.fields(task, _row_of(error)),
+    )
+    if tell := before_discard.get():
+        tell(task, error)
     if not request.is_eager:
         if request.chord:  # whose body would wait for it
             task.backend.mark_as_done(request.id, None, request=request)
@@ -353,6 +383,14 @@ def _discard(task: Any, error: Exception) -> NoReturn:
             task.backend.store_result(request.id, None, IGNORED, request=request)
         _end_chain(task.backend, request.chain)
     raise Ignore(str(error)) from error
+
+
+def _row_of(error: Exception) -> ModelReference | None:
+    """Return the row that an error is about, if it says so."""
+    if isinstance(error, RowLocked):
+        return error.reference
+    missing: list[ModelReference] = getattr(error, "references", [])
+    return missing[0] if missing else None
 
 
 def _end_chain(backend: Any, chain: Any) -> None:
@@ -385,10 +423,7 @@ def _retry(task: Any, error: Exception) -> NoReturn:
     countdown *= random.uniform(1.0, 1.25)  # noqa: S311  (tasks that failed together part)
     if detect_quorum_queues(task.app, "amqp")[0]:
         countdown = max(countdown, 1)  # they count whole seconds, and refuse none
-    args, kwargs = (
-        part.plainly(references=True) if hasattr(part, "plainly") else part
-        for part in (request.args, request.kwargs)
-    )
+    args, kwargs = plainly(request.args, request.kwargs)
     # The serializer of the message that came: the task's own may not carry its references.
     carrier = getattr(request.args, "serializer", None)
     is_alias = task.serializer == "django_cereal_pickle"
@@ -400,6 +435,7 @@ def _retry(task: Any, error: Exception) -> NoReturn:
         countdown=countdown,
         retries=request.retries,
         headers={**(request.headers or {}), _TRIES: tries + 1},
+        **_texts(request),
         **options,
     )
     logger.warning(
@@ -409,6 +445,7 @@ def _retry(task: Any, error: Exception) -> NoReturn:
         countdown,
         type(error).__name__,
         error,
+        extra=display.fields(task, _row_of(error)),
     )
     try:
         signature.apply_async()
@@ -417,6 +454,19 @@ def _retry(task: Any, error: Exception) -> NoReturn:
             raise Reject(str(error), requeue=True) from failure
         raise error from failure
     raise Retry(str(error), error, countdown) from error
+
+
+def plainly(*parts: Any) -> tuple[Any, ...]:
+    """Return parts of a message's body with references in place, if they came in a message."""
+    return tuple(
+        part.plainly(references=True) if hasattr(part, "plainly") else part for part in parts
+    )
+
+
+def _texts(request: Any) -> dict[str, str]:
+    """Return the texts of a message's arguments, which its caller may have chosen."""
+    texts = {name: getattr(request, name, None) for name in ("argsrepr", "kwargsrepr")}
+    return {name: text for name, text in texts.items() if text}
 
 
 def _says_locked(error: DatabaseError) -> bool:

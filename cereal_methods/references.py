@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
 from django.apps import apps
+from django.core.exceptions import ValidationError
 from django.db import models, router
 from django.db.models.query import ModelIterable
 
@@ -29,6 +30,9 @@ from .exceptions import (
 
 #: The most keys that a queryset argument may carry.
 MAX_QUERYSET_ROWS: Final = 10_000
+
+#: The keyword under which ``self`` travels.
+THIS: Final = "this"
 
 #: The one key of a reference's plain form: a dict that every serializer carries.
 PLAIN_KEY: Final = "cereal_methods.reference"
@@ -215,12 +219,21 @@ def reference_of(value: Any) -> Reference | None:
 
 def from_wire(wire: Any) -> Reference:
     """Return the reference that ``as_wire`` wrote. Raises ``InvalidMessage`` if it is none."""
-    match wire:
-        case [str(label), key, str(using)]:
-            return ModelReference(label, key_from_wire(key), using)
-        case [str(label), [*keys], str(using), "rows"]:
+    if isinstance(wire, (list, tuple)) and len(wire) == 3:
+        label, key, using = wire
+        if isinstance(label, str) and isinstance(using, str):
+            return ModelReference(label, key if type(key) is int else key_from_wire(key), using)
+    elif is_rows(wire):
+        label, keys, using, kind = wire
+        names = isinstance(label, str) and isinstance(using, str) and kind == "rows"
+        if names and isinstance(keys, (list, tuple)):
             return QuerySetReference(label, tuple(map(key_from_wire, keys)), using)
     raise InvalidMessage("The message holds a reference that is not of a known form.")
+
+
+def is_rows(wire: Any) -> bool:
+    """Tell whether a wire form is that of a queryset's rows, if it is one at all."""
+    return isinstance(wire, (list, tuple)) and len(wire) == 4
 
 
 def from_plain(value: Any) -> Reference | None:
@@ -274,7 +287,7 @@ def _model(label: str) -> type[models.Model]:
         return apps.get_model(conf.get("MODEL_ALIASES").get(label, label))
     except (LookupError, ValueError):
         raise UnknownModel(
-            f"This process has no model {label!r}, which a message refers to. Add its app to "
+            f"This process has no model {label[:100]!r}, which a message refers to. Add its app to "
             "INSTALLED_APPS here, or deploy the code that has the model before sending. If it was "
             "renamed or moved, name it in CEREAL_METHODS['MODEL_ALIASES'].",
             label,
@@ -316,12 +329,28 @@ def _to_wire(key: Any) -> Any:
     return {tag: write(key)}
 
 
+def reference_to(model: type[models.Model], key: Any) -> ModelReference:
+    """Return the reference of a model's row by its primary key, as JSON or Python has it.
+
+    A composite key is a list. Raises ``UnsupportedKey`` for what is no key of the model.
+    """
+    try:
+        if key is None or isinstance(key, (bool, float)):
+            raise TypeError(f"a {type(key).__name__} is no key")
+        if isinstance(key, (list, dict)):
+            key = key_from_wire(key)
+        cleaned = clean_key(model._meta.pk, key)
+    except (TypeError, ValueError, ArithmeticError, ValidationError) as error:
+        raise UnsupportedKey(f"{key!r} is no primary key of {model._meta.label}.", key) from error
+    return ModelReference(model._meta.label, cleaned, router.db_for_write(model))
+
+
 def key_from_wire(key: Any) -> Any:
     """Return the primary key that a reference's wire form has."""
     kind = type(key)
     if kind is int or kind is str:
         return key
-    if kind is list:
+    if kind is list and not any(type(part) is list for part in key):
         return tuple(map(key_from_wire, key))
     try:
         ((tag, text),) = key.items()

@@ -103,7 +103,7 @@ def _decode(decoder: Decoder, blob: Any, rows: list[Any], mark: str) -> Any:
     try:
         return decoder.decode(blob, rows, mark)
     except Exception as error:
-        raise unreadable("result", error) from error
+        raise unreadable("result", decoder, error) from (error if decoder.is_signed else None)
 
 
 def _is_chord_part(value: Any) -> bool:

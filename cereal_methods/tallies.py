@@ -34,7 +34,10 @@ _ENDED: Final = READY_STATES | {IGNORED}
 
 
 class Failure(NamedTuple):
-    """A row without a result: its primary key (None if nothing told it), and why, in one line."""
+    """A row without a result.
+
+    ``key`` is its primary key (None if nothing told it), ``error`` says why, in one line.
+    """
 
     key: Any
     error: str
@@ -42,7 +45,10 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many rows there are, and what became of them so far."""
+    """How many rows there are (``total``), and what became of them so far.
+
+    ``succeeded``, ``failed`` and ``missing`` are numbers of rows, as in ``BulkResult``.
+    """
 
     total: int
     succeeded: int = 0
@@ -199,6 +205,8 @@ class BulkResult:
                 raise CeleryTimeoutError(
                     f"{counts.completed} of {counts.total} rows are completed after {timeout} s."
                 )
+            if hasattr(self.app.backend, "refuse_to_wait"):  # nothing runs: it is a test's
+                self.app.backend.refuse_to_wait(self.id)
             time.sleep(interval)
 
     def get(
@@ -372,7 +380,17 @@ def _read(backend: Any, ids: Iterable[str]) -> dict[str, Any]:
         }
     if hasattr(backend, "ResultSession"):  # celery.backends.database
         return dict(_select(backend, ids))
+    if hasattr(backend, "TaskModel"):  # django-celery-results
+        return dict(_filter(backend, ids))
     return {task_id: backend.get_task_meta(task_id, cache=False) for task_id in ids}
+
+
+def _filter(backend: Any, ids: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    rows = backend.TaskModel._default_manager
+    for start in range(0, len(ids), 1000):
+        for row in rows.filter(task_id__in=ids[start : start + 1000]):
+            meta = {"status": row.status, "result": backend.decode_content(row, row.result)}
+            yield row.task_id, backend.meta_from_decoded(meta)
 
 
 def _select(backend: Any, ids: Sequence[str]) -> Iterator[tuple[str, Any]]:

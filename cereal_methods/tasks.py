@@ -14,22 +14,32 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
-from celery import current_app, current_task, shared_task
-from celery._state import _get_active_apps  # type: ignore[attr-defined]
+from celery import Task, shared_task
+from celery._state import (  # type: ignore[attr-defined]
+    _get_active_apps,
+    get_current_app,
+    get_current_task,
+)
+from django.db import models
 
-from . import batches, conf
+from . import batches, conf, display
 from .arguments import THIS, LazyArgs, LazyKwargs, Pending
 from .definitions import OWN_OPTIONS
-from .exceptions import InvalidModelTask
+from .exceptions import InvalidModelTask, UnsupportedKey
 from .hydration import fetch_all
 from .policies import RowPolicy, begin, fetch_for
-from .references import ModelReference, QuerySetReference, from_plain, replace, to_references
+from .references import (
+    ModelReference,
+    QuerySetReference,
+    from_plain,
+    reference_to,
+    replace,
+    to_references,
+)
 
 if TYPE_CHECKING:
     from typing import Literal
 
-    from celery import Task
-    from django.db import models
     from typing_extensions import Unpack
 
     from .options import Method, TaskOptions
@@ -94,12 +104,14 @@ def register(
                 name,
             )
         this = kwargs.pop(THIS)
-        this = from_plain(this) or this
+        this = _row_of(this)
         rows = this.reference if isinstance(this, Pending) else this
         if isinstance(rows, QuerySetReference):
-            return batches.run_rows(_running(), policy, rows, this, args, kwargs, _settle_raw)
+            return batches.run_rows(
+                get_current_task(), policy, rows, this, args, kwargs, _settle_raw
+            )
         if isinstance(this, Pending):
-            fetched = policy.fetched(_running(), this.own, this.settle, this.call.fail)
+            fetched = policy.fetched(get_current_task(), this.own, this.settle, this.call.fail)
             with fetched as (row, (more, named)):
                 return method(_checked(row), *args, *more, **named)
         if policy.fetches_self and isinstance(this, ModelReference):
@@ -108,11 +120,28 @@ def register(
                 others = replace((args, kwargs), lambda value: row if value == this else None)
                 return _settle_raw(*others)
 
-            with policy.fetched(_running(), this, settle_others) as (row, (args, kwargs)):
+            with policy.fetched(get_current_task(), this, settle_others) as (row, (args, kwargs)):
                 return method(_checked(row), *args, **kwargs)
         row, args, kwargs = _settle(this, args, kwargs)
-        begin(_running())
+        if isinstance(row, ModelReference):  # it came as a key, of which a message knows nothing
+            (row,) = settle(row)
+            begin(get_current_task())
         return method(_checked(row), *args, **kwargs)
+
+    def _row_of(this: Any) -> Any:
+        """Return the reference of what came for ``self``, or what is one in any other way."""
+        this = from_plain(this) or this
+        if isinstance(this, (models.Model, ModelReference, QuerySetReference, Pending)):
+            return this
+        # A schedule has the key, as JSON does.
+        try:
+            return reference_to(model, this)
+        except UnsupportedKey as error:
+            raise InvalidModelTask(
+                f"The task {name} was sent with this={this!r}, which is neither a primary key of "
+                f"{model._meta.label} nor a reference to a row of it.",
+                name,
+            ) from error
 
     def _checked(row: Any) -> Any:
         if not isinstance(row, model):
@@ -129,7 +158,57 @@ def register(
     run.__signature__ = signature  # type: ignore[attr-defined]
     for known_as in (name, *aliases):
         _claim(known_as, f"{model.__module__}.{model.__qualname__}:{method.__qualname__}")
-        _share(run, name=known_as, row_policy=policy, on_commit=on_commit, **options)
+        _share(
+            run,
+            name=known_as,
+            row_policy=policy,
+            row_model=model if takes_row else None,
+            on_commit=on_commit,
+            apply_async=_apply_async,
+            signature_from_request=_signature_from_request,
+            **options,
+        )
+
+
+@functools.wraps(Task.apply_async)
+def _apply_async(
+    self: Any, args: Any = None, kwargs: Any = None, *more: Any, **options: Any
+) -> Any:
+    # In the place of the task class's own, with texts about the arguments that name the row:
+    # whatever sends the task comes by here, also signatures, retries and beat. Celery's texts
+    # take longer to make, and call __str__ of the instances that a retry sends.
+    amqp = self.app.amqp
+    if "argsrepr" not in options and isinstance(args or (), (list, tuple, LazyArgs)):
+        row = display.row_in(kwargs, self.row_model)
+        options["argsrepr"] = display.args_text(row, args, amqp.argsrepr_maxsize)
+    if "kwargsrepr" not in options and isinstance(kwargs or {}, Mapping):
+        options["kwargsrepr"] = display.kwargs_text(kwargs, amqp.kwargsrepr_maxsize)
+    return _base_of(self).apply_async(args, kwargs, *more, **options)
+
+
+@functools.wraps(Task.signature_from_request)
+def _signature_from_request(
+    self: Any, request: Any = None, args: Any = None, kwargs: Any = None, *more: Any, **options: Any
+) -> Any:
+    # A retry keeps the texts that the caller gave. Where nothing was fetched yet, as in a hook
+    # that retries before the task begins, it sends the references that came.
+    request = self.request if request is None else request
+    for text, changed in (("argsrepr", args), ("kwargsrepr", kwargs)):
+        if changed is None and getattr(request, text, None):
+            options.setdefault(text, getattr(request, text))
+    args = request.args if args is None else args
+    kwargs = request.kwargs if kwargs is None else kwargs
+    args, kwargs = (
+        part.plainly(references=True) if getattr(part, "is_unread", False) else part
+        for part in (args, kwargs)
+    )
+    return _base_of(self).signature_from_request(request, args, kwargs, *more, **options)
+
+
+def _base_of(task: Any) -> Any:
+    """Return a method's task as its task class has it, without what is added here."""
+    made = next(kind for kind in type(task).__mro__ if "row_policy" in vars(kind))
+    return super(made, task)
 
 
 def _claim(name: str, owner: str) -> None:
@@ -158,10 +237,21 @@ def find(name: str) -> Any:
 
     Raises ``InvalidModelTask`` if another task of the app has taken the name since.
     """
-    found = current_app.tasks[name]
-    if not hasattr(found, "row_policy"):
+    app = get_current_app()
+    check_name(app, name)
+    return app.tasks[name]
+
+
+def names() -> list[str]:
+    """Return the names of all methods' tasks, former ones included."""
+    return sorted(_owners)
+
+
+def check_name(app: Any, name: str) -> None:
+    """Raise ``InvalidModelTask`` if a method's task is another task in a Celery app."""
+    found = app.tasks.get(name)
+    if found is not None and not hasattr(found, "row_policy"):
         raise _taken(name, _owners[name], found)
-    return found
 
 
 def waits_for_commit(task: Any) -> bool:
@@ -236,7 +326,7 @@ def settle(*values: Any, fetch: Callable[[list[Any]], list[Any]] | None = None) 
     replace(values, note)
     if not found:
         return values
-    rows_of = fetch or functools.partial(fetch_for, _running())
+    rows_of = fetch or functools.partial(fetch_for, get_current_task())
     rows = dict(zip(found, rows_of(list(found)), strict=True))
     settled: tuple[Any, ...] = replace(values, lambda value: _row_for(value, rows))
     return settled
@@ -256,7 +346,7 @@ def _settle(*values: Any, fetch: Callable[[list[Any]], list[Any]] | None = None)
     ``task_always_eager``) brings instances that were in no message: they are
     fetched again, as a worker would.
     """
-    task = _running()
+    task = get_current_task()
     if task is not None:
         request = task.request
         # Either of them: where Celery runs eagerly, it makes a list of empty arguments,
@@ -266,17 +356,14 @@ def _settle(*values: Any, fetch: Callable[[list[Any]], list[Any]] | None = None)
             return values
         if request.is_eager:
             values = to_references(values)
-    return settle(*values, fetch=fetch)
+    settled = settle(*values, fetch=fetch)
+    begin(task)
+    return settled
 
 
 def _settle_raw(*values: Any) -> tuple[Any, ...]:
     """Do what ``_settle`` does, for a caller that minds the policy itself."""
     return _settle(*values, fetch=fetch_all)
-
-
-def _running() -> Any:
-    """Return the Celery task that runs, or None."""
-    return current_task._get_current_object()  # type: ignore[attr-defined]
 
 
 def signature_of(method: Callable[..., Any], *, takes_row: bool, bind: bool) -> inspect.Signature:
@@ -287,8 +374,6 @@ def signature_of(method: Callable[..., Any], *, takes_row: bool, bind: bool) -> 
         return signature
     if _is_positional(parameters):
         del parameters[0]
-    if bind and _is_positional(parameters):  # Celery passes the task, and positionally
-        parameters[0] = parameters[0].replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
     this = inspect.Parameter(THIS, inspect.Parameter.KEYWORD_ONLY)
     last = parameters and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
     parameters.insert(len(parameters) - 1 if last else len(parameters), this)

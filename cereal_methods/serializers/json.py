@@ -39,6 +39,9 @@ class JSONFormat(BodyFormat):
 
     def decode(self, blob: str, rows: Sequence[Any], mark: str) -> Any:
         """Return the value of the JSON, with ``rows[i]`` in the place of reference ``i``."""
+        # Most messages hold neither, and are decoded in half the time without a hook.
+        if f'"{mark}"' not in blob and '"__type__"' not in blob:
+            return json.loads(blob)
 
         def hook(pairs: dict[str, Any]) -> Any:
             if len(pairs) == 1 and mark in pairs:

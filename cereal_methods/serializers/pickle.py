@@ -36,12 +36,16 @@ class PickleFormat(BodyFormat):
     """The format of ``cereal-pickle``."""
 
     name = "cereal-pickle"
+    sealed = 1 + SIZE
+    is_signed = True
 
     def encode(self, value: Any, table: Table) -> bytes:
         """Return the pickle of ``value``, its references entered in ``table``."""
         stream = io.BytesIO()
+        pickler = _Pickler(stream, _PROTOCOL)
+        pickler.table = table
         try:
-            _Pickler(stream, table).dump(value)
+            pickler.dump(value)
         except (pickle.PicklingError, TypeError, AttributeError) as error:
             if isinstance(error, CerealError):
                 raise
@@ -52,16 +56,20 @@ class PickleFormat(BodyFormat):
 
     def decode(self, blob: bytes, rows: Sequence[Any], mark: str) -> Any:
         """Return the pickled value, with ``rows[i]`` in the place of reference ``i``."""
-        return _Unpickler(io.BytesIO(blob), rows).load()
+        unpickler = _Unpickler(io.BytesIO(blob))
+        unpickler.rows = rows
+        return unpickler.load()
 
     def peek(self, blob: bytes, rows: Sequence[Any], mark: str) -> Any:
         """Return the pickled value with blanks for objects whose class would be imported."""
-        return _Peeker(io.BytesIO(blob), rows).load()
+        peeker = _Peeker(io.BytesIO(blob))
+        peeker.rows = rows
+        return peeker.load()
 
     def seal(self, header: str, blobs: Sequence[bytes]) -> bytes:
         """Return the signed body."""
-        content = b"".join((header.encode(), b"\n", *blobs))
-        return b"".join((_VERSION, sign(_VERSION + content), content))
+        signed = b"".join((_VERSION, header.encode(), b"\n", *blobs))
+        return b"".join((_VERSION, sign(signed), signed[1:]))
 
     def open(self, data: Any) -> bytes:
         """Return what was signed.
@@ -69,7 +77,7 @@ class PickleFormat(BodyFormat):
         Raises ``UnknownVersion`` or ``SignatureMismatch`` if it is not to be read.
         """
         body = as_bytes(data)
-        version, signature, content = body[:1], body[1 : 1 + SIZE], body[1 + SIZE :]
+        version, content = body[:1], body[1 + SIZE :]
         if version != _VERSION:
             if not version or version[0] > 31 or version in b"\t\n\r":
                 raise InvalidMessage("The message is not a cereal-pickle body.")
@@ -78,28 +86,24 @@ class PickleFormat(BodyFormat):
                 "version 1. Deploy workers before what sends to them.",
                 version[0],
             )
-        if not verify(signature, _VERSION + content):
+        if not verify(body[1 : 1 + SIZE], _VERSION + content):
             raise SignatureMismatch(
                 "The signature of a cereal-pickle message does not match, so nothing of it was "
                 "read. It was changed on its way, sent by someone without the key, or signed "
                 "with a key that is neither SECRET_KEY (or CEREAL_METHODS['SIGNING_KEY']) nor "
-                "among its fallbacks here."
+                "among its fallbacks here. Compare the keys, and who can write to the broker."
             )
         return content
-
-    def without_seal(self, data: Any) -> bytes:
-        """Return the header and what follows, unverified."""
-        return as_bytes(data)[1 + SIZE :]
 
 
 class _Pickler(pickle.Pickler):
     # reducer_override is asked about objects that are not of a basic type only,
     # and it is this pickler's alone: no other pickle in the process changes.
-    def __init__(self, stream: io.BytesIO, table: Table) -> None:
-        super().__init__(stream, _PROTOCOL)
-        self.table = table
+    table: Table
 
     def reducer_override(self, obj: Any) -> Any:
+        if obj is row:
+            return NotImplemented
         reference = reference_of(obj)
         if reference is not None:
             return row, (self.table.add(reference),)
@@ -110,9 +114,7 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO, rows: Sequence[Any]) -> None:
-        super().__init__(stream)
-        self.rows = rows
+    rows: Sequence[Any]
 
     def find_class(self, module: str, name: str) -> Any:
         if name == "row" and module == __name__:

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from kombu.exceptions import SerializerNotInstalled
 
 from ..arguments import LazyArgs, LazyEmbed, LazyKwargs
-from ..exceptions import UnsupportedValue
+from ..exceptions import InvalidMessage, UnsupportedValue
 from ..references import reference_of
 from .body import BodyFormat, Table, row_at
 
@@ -18,6 +18,13 @@ except ImportError as error:
     raise SerializerNotInstalled(
         "cereal-yaml needs PyYAML: pip install 'django-cereal-methods[yaml]'"
     ) from error
+
+
+#: How many values may stand there again by an alias (``*id001``), all told.
+_MOST_REPEATED: Final = 1_000_000
+
+#: How many brackets may be open at once; the encoder indents, and has them for empty lists.
+_MOST_BRACKETS: Final = 64
 
 
 class YAMLFormat(BodyFormat):
@@ -77,12 +84,56 @@ _Dumper.add_representer(cast("Any", None), _Dumper.represent_undefined)
 
 
 class _Loader(yaml.SafeLoader):
+    # What the encoder never writes is refused where a few bytes of it take minutes.
     rows: Sequence[Any]
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self.composed = 0
+        self.repeated = 0
+        self.sizes: dict[Any, int] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        # Aliases are cheap here, and grow without bounds for who walks what they stand for.
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        before = self.composed
+        self.composed += 1
+        node = super().compose_node(parent, index)
+        if isinstance(event, yaml.events.AliasEvent):
+            size = self.sizes.get(node, 0)
+            self.composed += size
+            self.repeated += size
+            if self.repeated > _MOST_REPEATED:
+                raise InvalidMessage("The YAML of a message repeats itself without bounds.")
+        elif event.anchor is not None:
+            self.sizes[node] = self.composed - before
+        return node
+
+    def fetch_flow_collection_start(self, token_class: Any) -> None:
+        # The scanner looks through all the brackets that are open, at every token.
+        if self.flow_level >= _MOST_BRACKETS:
+            raise InvalidMessage("The YAML of a message has too many brackets within brackets.")
+        super().fetch_flow_collection_start(token_class)
+
+    def flatten_mapping(self, node: Any) -> None:
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise InvalidMessage("The YAML of a message has a merge key, which is not read.")
+        super().flatten_mapping(node)
+
+    def construct_int(self, node: Any) -> int:
+        text = self.construct_scalar(node)
+        if ":" in text or len(text) > 5000:
+            raise InvalidMessage(
+                "The YAML of a message has a number in base 60 or of thousands of digits, which is "
+                "not read."
+            )
+        return self.construct_yaml_int(node)
 
     def construct_ref(self, node: Any) -> Any:
         return row_at(self.rows, int(self.construct_scalar(node)))
 
 
 _Loader.add_constructor("!ref", _Loader.construct_ref)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_int)
 
 FORMAT: Final = YAMLFormat()
