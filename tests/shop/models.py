@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import models
 
+import cereal_methods
 from cereal_methods import model_task
 
 from .probe import mark
@@ -320,6 +321,12 @@ class Order(Stamped):
         """Return the name of the task."""
         return f"{cls.__name__} {task.name}"
 
+    @model_task
+    @classmethod
+    def where(cls) -> str:
+        """Return the file of the library."""
+        return str(cereal_methods.__file__)
+
 
 class Gift(Order):
     """An order with a row of its own, linked to the parent's."""
@@ -334,9 +341,34 @@ class PaidOrder(Order):
         proxy = True
 
 
+class DocumentQuerySet(models.QuerySet["Document"]):
+    """Documents, with rows that have names."""
+
+    def drafts(self) -> DocumentQuerySet:
+        """Return those that are not published."""
+        return self.filter(title="draft")
+
+    def titled(self, title: str) -> DocumentQuerySet:
+        """Return those of a title."""
+        return self.filter(title=title)
+
+    def clear(self) -> DocumentQuerySet:
+        """Change them."""
+        self.update(title="")
+        return self
+
+    clear.alters_data = True  # type: ignore[attr-defined]
+
+    def titles(self) -> list[str]:
+        """Return no rows."""
+        return list(self.values_list("title", flat=True))
+
+
 class Document(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     title = models.CharField(max_length=50, default="")
+
+    objects = DocumentQuerySet.as_manager()
 
     @model_task
     def publish(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from celery.canvas import group
+from celery.canvas import Signature, group
 from typing_extensions import assert_type
 
 from cereal_methods import BulkResult
@@ -33,3 +33,10 @@ def bulk_apply_async(orders: list[Order]) -> None:
 def as_group(orders: list[Order]) -> None:
     assert_type(Order.ship.group(orders, "dhl"), group)
     Order.ship.group(orders, 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def scheduled() -> None:
+    assert_type(Order.ship.bulk_s("paid", "dhl"), Signature[str])
+    assert_type(Order.ship.bulk_signature("paid", ["dhl"], batch_size=500), Signature[str])
+    Order.ship.bulk_s("paid")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Order.ship.bulk_s(Order.objects.all(), "dhl")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from celery import chain, group
+from django.contrib import admin
 from django.db import models
 from typing_extensions import assert_type
 
 from cereal_methods import apply_on_commit, ensure_self, model_task, task
+from cereal_methods.admin import ModelTaskAction, ModelTaskAdmin
 
 
 class OrderManager(models.Manager):
@@ -88,3 +90,14 @@ def wrong(order: Order) -> None:
 
 
 model_task(que="mail")  # type: ignore[call-overload]
+
+
+class OrderAdmin(ModelTaskAdmin, admin.ModelAdmin):  # type: ignore[type-arg]
+    model_task_actions = ["ship", ModelTaskAction("send", permissions=["view"])]
+
+
+class TypedAdmin(ModelTaskAdmin[Order], admin.ModelAdmin):
+    model_task_actions = ["ship"]
+
+
+ModelTaskAction("ship", confrm=True)  # type: ignore[call-arg]

@@ -18,7 +18,9 @@ django.setup()
 """
 
 
-def run(*parts: str, directory: Path = ROOT, settings: str = "tests.settings") -> str:
+def run(
+    *parts: str, directory: Path = ROOT, settings: str = "tests.settings", timeout: float = 100
+) -> str:
     """Return what a program prints; fail if it fails, or warns of anything."""
     program = "\n".join(map(textwrap.dedent, parts))
     done = subprocess.run(
@@ -27,7 +29,7 @@ def run(*parts: str, directory: Path = ROOT, settings: str = "tests.settings") -
         env={**os.environ, "DJANGO_SETTINGS_MODULE": settings},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=timeout,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

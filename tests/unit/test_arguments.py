@@ -225,7 +225,7 @@ def test_an_embed_that_cannot_be_read_fails_the_call() -> None:
     with pytest.raises(InvalidMessage) as caught:
         unpack(args, kwargs)
     assert str(caught.value).startswith(
-        "The embedded signatures of a message cannot be read: JSONDecodeError: "
+        "The embedded signatures of a message cannot be read: JSONDecodeError. "
     )
     assert str(caught.value).endswith(
         ". Either the message was damaged on its way, or this process lacks a class that it holds."
@@ -304,3 +304,26 @@ def test_a_container_that_is_shown_needs_no_readable_blob() -> None:
 
     assert repr(args) == "('<unreadable message>',)"
     assert repr(kwargs) == "{}"
+
+
+def test_a_monitor_that_reads_the_arguments_before_the_task_gets_references(
+    name: str, django_assert_num_queries: Any
+) -> None:
+    order = Order.objects.create()
+    args, kwargs, _ = trip(name, [order, 1], {"this": order})
+
+    with django_assert_num_queries(0):
+        assert list(args) == [ModelReference.of(order), 1]
+
+    with django_assert_num_queries(1):
+        assert unpack(args, kwargs) == ((order, 1), {"this": order})
+
+
+def test_sentry_is_shown_references(name: str, django_assert_num_queries: Any) -> None:
+    order = Order.objects.create(pk=5)
+    args, kwargs, _ = trip(name, [order], {"this": order})
+    unpack(args, kwargs)
+
+    with django_assert_num_queries(0):
+        assert type(args).__sentry_repr__(args) == "('<shop.Order 5>',)"
+        assert type(kwargs).__sentry_repr__(kwargs) == "{'this': '<shop.Order 5>'}"

@@ -12,6 +12,7 @@ from kombu.exceptions import DecodeError
 
 from cereal_methods.arguments import LazyArgs
 from cereal_methods.exceptions import InvalidMessage, UnknownVersion
+from cereal_methods.references import ModelReference
 from tests.shop.models import Order
 
 from .bodies import FORMATS, NO_EMBED, call_body, decode, encode, stored, unpack
@@ -136,14 +137,25 @@ def test_arguments_that_end_early_fail_in_the_task(name: str, unsealed: None) ->
 
 def test_a_body_without_a_header_is_refused_when_it_is_decoded(name: str, unsealed: None) -> None:
     payload = encode(call_body(["dhl"]), name)
-    newline = "\n" if isinstance(payload, str) else b"\n"
-    start = payload.index("{" if isinstance(payload, str) else b"{")
-    headless = payload[: payload.index(newline, start)]
+    headless = payload[: payload.index('"call"' if isinstance(payload, str) else b'"call"')]
 
     with pytest.raises(DecodeError) as caught:
         decode(headless, name)
 
     assert type(caught.value.args[0]) is InvalidMessage
+    assert str(caught.value) == (
+        f"The message is not a {name} body, or it is truncated: it has no header."
+    )
+
+
+def test_a_call_whose_header_is_truncated_fails_in_the_task(name: str, unsealed: None) -> None:
+    payload = encode(call_body(["dhl"]), name)
+    call = '"call":' if isinstance(payload, str) else b'"call":'
+
+    args, kwargs, _ = decode(payload[: payload.index(call) + len(call)], name)
+
+    with pytest.raises(InvalidMessage) as caught:
+        unpack(args, kwargs)
     assert str(caught.value) == (
         f"The message is not a {name} body, or it is truncated: it has no header."
     )
@@ -259,7 +271,7 @@ def test_a_blob_that_is_no_arguments_fails_in_the_task(blob: str) -> None:
     with pytest.raises(InvalidMessage) as caught:
         unpack(args, kwargs)
     assert re.fullmatch(
-        r"The arguments of a message cannot be read: \w+: .*\. Either the message was damaged on "
+        r"The arguments of a message cannot be read: \w+\. Either the message was damaged on "
         r"its way, or this process lacks a class that it holds\.",
         str(caught.value),
     )
@@ -313,3 +325,12 @@ def test_a_worker_gets_three_parts_whatever_a_header_says(name: str) -> None:
         assert embed == NO_EMBED
         with contextlib.suppress(InvalidMessage):
             unpack(args, kwargs)
+
+
+def test_self_that_is_sent_by_the_tasks_name_is_self_as_well(name: str) -> None:
+    order = stored(Order, pk=5)
+
+    _, kwargs, _ = decode(encode(call_body(["dhl"], {"this": order}), name), name)
+
+    assert kwargs.call.frame().this == 0
+    assert kwargs.own == ModelReference.of(order)

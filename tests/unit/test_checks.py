@@ -15,7 +15,7 @@ from .test_conf import RIGHT, WRONG
 
 def found() -> list[Any]:
     """Return what the library's checks report."""
-    return run_checks(tags=["cereal_methods"])
+    return run_checks(tags=["cereal_methods"], databases=[])
 
 
 @pytest.mark.parametrize(("given", "messages"), WRONG, ids=str)

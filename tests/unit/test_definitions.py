@@ -9,7 +9,7 @@ import pytest
 from django.db import models
 
 import tests.shop.tasks  # noqa: F401  (its tasks take names)
-from cereal_methods import model_task
+from cereal_methods import model_task, tasks
 from cereal_methods.exceptions import InvalidModelTask
 from tests.celery import app
 from tests.shop.models import Order
@@ -315,3 +315,11 @@ def test_a_batch_that_is_locked_waits_for_its_rows() -> None:
         "@model_task of go: select_for_update has 'batch', which waits for the locks of all rows, "
         "and 'nowait' or 'skip_locked'. Leave out one of them."
     )
+
+
+def test_the_task_and_what_follows_it_may_be_positional_only() -> None:
+    def move(self: Any, task: Any, to: str, /, note: str = "") -> None: ...
+
+    signature = tasks.signature_of(move, takes_row=True, bind=True)
+
+    assert [*signature.parameters] == ["task", "to", "note", "this"]

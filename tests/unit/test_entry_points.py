@@ -214,3 +214,27 @@ def test_a_format_that_is_not_installed_says_what_to_install(
     )
 
     assert found == message
+
+
+def test_a_project_that_does_not_load_its_celery_app_is_told_so() -> None:
+    found = run(
+        DJANGO,
+        """
+        from celery import shared_task
+        from kombu.exceptions import EncodeError
+
+        @shared_task(serializer="cereal-pickle")
+        def pack(order): ...
+
+        try:
+            pack.delay(5)
+        except EncodeError as error:
+            print(error)
+        """,
+    )
+
+    assert found == (
+        "No Celery app is loaded here, so nothing can be sent with 'cereal-pickle'. Import the "
+        "project's in the __init__.py beside its celery.py, so that it comes with Django: "
+        "from .celery import app"
+    )

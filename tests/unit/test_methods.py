@@ -158,9 +158,9 @@ def test_the_headers_of_a_message_show_the_reference_only(sent: Sent) -> None:
     order.meet.delay(stored(Order, pk=6))
 
     (message,) = sent()
-    assert message.headers["argsrepr"] == "(<shop.Order 6>,)"
+    assert message.headers["argsrepr"] == "(<shop.Order 5>, <shop.Order 6>)"
+    assert message.headers["kwargsrepr"] == "{}"
     assert "Secretville" not in repr(message.headers)
-    assert "shop.Order" in message.headers["kwargsrepr"]
 
 
 def test_the_sent_call_runs_the_method_on_a_fresh_row(

@@ -128,7 +128,7 @@ def test_a_row_read_from_a_replica_waits_for_its_primary(sent: Sent) -> None:
         assert ids(sent) == []
 
     (message,) = sent()
-    assert message.payload[1].call.wire == [["shop.Order", 5, "default"]]
+    assert message.payload[1].call.frame().wire == [["shop.Order", 5, "default"]]
 
 
 def test_the_message_is_that_of_delay(sent: Sent) -> None:
@@ -139,7 +139,7 @@ def test_the_message_is_that_of_delay(sent: Sent) -> None:
 
     (message,) = sent()
     assert message.headers["task"] == "tests.shop.models.Order.meet"
-    assert message.headers["argsrepr"] == f"(<shop.Order {other.pk}>,)"
+    assert message.headers["argsrepr"] == f"(<shop.Order {order.pk}>, <shop.Order {other.pk}>)"
     assert repr(message.payload[:2]) == (
         f"(('<shop.Order {other.pk}>',), {{'this': '<shop.Order {order.pk}>'}})"
     )

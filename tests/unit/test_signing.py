@@ -23,7 +23,8 @@ NAME = "cereal-pickle"
 MISMATCH = (
     "The signature of a cereal-pickle message does not match, so nothing of it was read. It was "
     "changed on its way, sent by someone without the key, or signed with a key that is neither "
-    "SECRET_KEY (or CEREAL_METHODS['SIGNING_KEY']) nor among its fallbacks here."
+    "SECRET_KEY (or CEREAL_METHODS['SIGNING_KEY']) nor among its fallbacks here. Compare the keys, "
+    "and who can write to the broker."
 )
 
 

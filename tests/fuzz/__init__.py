@@ -1,0 +1,1 @@
+"""Bodies of messages that nobody has written, and what becomes of them."""
