@@ -1,17 +1,21 @@
 """Settings of the worker tests: real servers, found in the environment or at home.
 
 The tests make the database ``test_cereal_methods``, and so its name differs in
-the workers, which find it existing.
+the workers, which find it existing. Processes of tests that run side by side have
+databases of their own, by the name that pytest-xdist gives them.
 """
 
 from __future__ import annotations
 
 import os
-import uuid
 from urllib.parse import urlsplit
 
 from tests.settings import *  # noqa: F403
-from tests.settings import env
+from tests.settings import INSTALLED_APPS, env
+
+if env.bool("TEST_BEAT", default=False):  # in processes of the tests of periodic tasks
+    INSTALLED_APPS = [*INSTALLED_APPS, "django_celery_beat"]
+    MIGRATION_MODULES = {"django_celery_beat": None}  # its tables are made at once
 
 POSTGRES_URL = env("TEST_POSTGRES_URL", default="postgres://postgres@127.0.0.1:5432/cereal_methods")
 REDIS_URL = env("TEST_REDIS_URL", default="redis://127.0.0.1:6379/7")
@@ -23,6 +27,9 @@ DATABASE_URL = (
     POSTGRES_URL if env("TEST_DATABASE", default="postgres") == "postgres" else MARIADB_URL
 )
 DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "")
+if PROCESS:
+    DATABASES["default"]["NAME"] = f"{DATABASES['default']['NAME']}_{PROCESS}"
 if "TEST_WORKER" in os.environ:
     DATABASES["default"]["NAME"] = f"test_{DATABASES['default']['NAME']}"
 DATABASES["archive"] = {**DATABASES["default"], "NAME": f"{DATABASES['default']['NAME']}_archive"}
@@ -36,9 +43,13 @@ else:
     CELERY_BROKER_URL = RABBITMQ_URL
     _server = urlsplit(POSTGRES_URL)._replace(scheme="db+postgresql+psycopg", path="/postgres")
     CELERY_RESULT_BACKEND = _server.geturl()
-    # Tables of this run's own, which its workers know by the environment.
-    _run = os.environ.setdefault("TEST_RUN", uuid.uuid4().hex[:8])
-    CELERY_DATABASE_TABLE_NAMES = {"task": f"cereal_task_{_run}", "group": f"cereal_group_{_run}"}
 CELERY_RESULT_EXPIRES = 600
 
-CEREAL_METHODS = {**CEREAL_METHODS, "FETCH_RETRY_BACKOFF": 0.1, "FETCH_RETRY_BACKOFF_MAX": 0.4}  # noqa: F405
+SECRET_KEY = env("TEST_SECRET_KEY", default=SECRET_KEY)  # noqa: F405
+SECRET_KEY_FALLBACKS = env.list("TEST_SECRET_KEY_FALLBACKS", default=[])
+CEREAL_METHODS = {
+    **CEREAL_METHODS,  # noqa: F405
+    "SIGNING_KEY": env("TEST_SIGNING_KEY", default=None),
+    "SIGNING_KEY_FALLBACKS": env.list("TEST_SIGNING_KEY_FALLBACKS", default=None),
+}
+CEREAL_METHODS = {**CEREAL_METHODS, "FETCH_RETRY_BACKOFF": 0.1, "FETCH_RETRY_BACKOFF_MAX": 0.4}

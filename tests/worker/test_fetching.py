@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from celery import chain
+from celery import chain, chord
 
+from cereal_methods import CEREAL_JSON
 from tests.shop.models import Customer, Order
-from tests.shop.tasks import total
+from tests.shop.tasks import number_of, plain, total
 
 from .workers import Worker
 
@@ -79,6 +80,29 @@ def test_a_chain_of_ten_methods_runs_ten_fetches(worker: Worker) -> None:
     assert result.get(timeout=SECONDS) == 10
     queries = [event["sql"] for event in worker.events() if event["what"] == "query"]
     assert [sql.split()[0] for sql in queries].count("SELECT") == 10
+
+
+def test_a_chord_of_a_hundred_methods_and_one_in_its_body_runs_101_fetches(worker: Worker) -> None:
+    orders = Order.objects.bulk_create(Order(number=str(number)) for number in range(101))
+
+    result = chord([order.trace.si() for order in orders[:100]], orders[100].trace.si()).delay()
+
+    assert result.get(timeout=SECONDS) == ["100"]
+    whats = [event["what"] for event in worker.events()]
+    assert [whats.count(what) for what in ("begin", "query", "session")] == [101, 101, 101]
+
+
+def test_a_chord_of_a_hundred_with_an_instance_in_its_body_fetches_that_once(
+    worker: Worker,
+) -> None:
+    order = Order.objects.create()
+
+    # Each message of the header carries the body, and so must be able to carry an instance.
+    header = [plain.si(1).set(serializer=CEREAL_JSON) for _ in range(100)]
+    result = chord(header, number_of.si(order)).delay()
+
+    assert result.get(timeout=SECONDS) == order.number
+    assert before_begin(worker.events()) == ["session", "query"]
 
 
 def test_a_chained_method_takes_the_result_after_self(worker: Worker) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-START_SECONDS = 60
+START_SECONDS = 120
 STOP_SECONDS = 30
 
 
@@ -40,7 +40,11 @@ class Worker:
         command += ["-n", self.name, "-l", "INFO", "--without-mingle", *self.options]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
-        self.wait_for(lambda: " ready." in self.log.read_text(), "the worker to start")
+        try:
+            self.wait_for(lambda: " ready." in self.log.read_text(), "the worker to start")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -1,0 +1,1 @@
+"""Monitors beside real workers: Flower, Sentry and OpenTelemetry."""

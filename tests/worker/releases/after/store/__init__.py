@@ -1,0 +1,1 @@
+"""A shop after its model and its tasks were renamed."""

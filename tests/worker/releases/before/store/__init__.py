@@ -1,0 +1,1 @@
+"""A shop before its model and its tasks were renamed."""
