@@ -50,6 +50,8 @@ def main():
                 say(f"\nThis went wrong: {error}\nThe end of the worker's log:")
                 say("".join(log.read_text(errors="replace").splitlines(keepends=True)[-40:]))
                 return 1
+            finally:
+                remove_queue()
         say("\nAll of it went as it should.")
         return 0
 
@@ -59,7 +61,7 @@ def worker(log):
     """Run ``celery worker`` in a process of its own, with its log in a file."""
     command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--concurrency=2"]
     command += ["--without-gossip", "--without-mingle", "--loglevel=INFO"]
-    command += ["--hostname", f"{os.environ['CELERY_QUEUE']}@%h"]
+    command += ["--hostname", f"{os.environ.get('CELERY_QUEUE', 'shop')}@%h"]
     if os.name == "nt":
         command.append("--pool=solo")
     with log.open("w") as output:
@@ -73,7 +75,6 @@ def worker(log):
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            remove_queue()
 
 
 def remove_queue():

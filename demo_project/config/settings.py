@@ -2,10 +2,12 @@
 
 DATABASE_URL           sqlite:///..., postgres://..., mysql://...
 CELERY_BROKER_URL      filesystem://, redis://..., amqp://...
-CELERY_RESULT_BACKEND  file:///..., redis://...
+CELERY_RESULT_BACKEND  file:///..., redis://..., django-db
+SHOP_CARRIER_SECONDS   how long a carrier takes to answer
 SHOP_VAR               the folder for what has no server
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import environ
@@ -23,9 +25,42 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ROOT_URLCONF = "config.urls"
-MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
+MIDDLEWARE = [
+    "config.middleware.content_security_policy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+STATIC_URL = "static/"
 
-INSTALLED_APPS = ["cereal_methods", "shop"]
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "cereal_methods",
+    "shop",
+]
+if find_spec("django_celery_results"):  # with it, the admin lists an order's last runs
+    INSTALLED_APPS.append("django_celery_results")
+    CELERY_RESULT_EXTENDED = True
 
 DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{VAR / 'shop.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -45,6 +80,8 @@ if CELERY_BROKER_URL == "filesystem://":
     }
 for folder in ("messages", "control", "results"):
     (VAR / folder).mkdir(parents=True, exist_ok=True)
+
+CARRIER_SECONDS = env.float("SHOP_CARRIER_SECONDS", default=0.02)
 
 # What cereal_methods needs: workers take its messages.
 CELERY_ACCEPT_CONTENT = ["json", "cereal-pickle", "cereal-json"]

@@ -1,8 +1,11 @@
 """A small shop: customers, their orders, and what happened to those."""
 
 import os
+import time
 import uuid
+from typing import Literal
 
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
@@ -38,7 +41,7 @@ class Order(models.Model):
         return f"order {self.number}"
 
     @model_task
-    def pack(self, parcel=None):
+    def pack(self, parcel: uuid.UUID | None = None):
         """Put the order into a parcel, which may have others in it, and return the parcel."""
         self.status, self.parcel = self.Status.PACKED, parcel or uuid.uuid4()
         self.save()
@@ -46,19 +49,24 @@ class Order(models.Model):
         return self.parcel
 
     @model_task
-    def ship(self, carrier):
+    def ship(self, carrier: Literal["dhl", "gls", "ups"]):
         """Hand the order to a carrier, and return the address that is on it."""
+        address = self.address()
+        time.sleep(settings.CARRIER_SECONDS)  # the carrier's server takes a moment
         self.status, self.carrier, self.shipped_at = self.Status.SHIPPED, carrier, timezone.now()
         self.save()
-        self.note(f"shipped with {carrier} to {self.street}, {self.city}")
-        return f"{self.street}, {self.city}"
+        self.note(f"shipped with {carrier} to {address}")
+        return address
 
     @model_task
     def label(self):
         """Return the text of the address label."""
+        return f"{self.customer_id}: {self.address()}"
+
+    def address(self):
         if not self.street:
             raise ValueError(f"order {self.number} has no street")
-        return f"{self.customer_id}: {self.street}, {self.city}"
+        return f"{self.street}, {self.city}"
 
     def note(self, text):
         self.events.create(text=text, process=os.getpid())
