@@ -1,5 +1,1 @@
 """Benchmarks: figures that are measured, and no tests."""
-
-from .celery import app as celery_app
-
-__all__ = ["celery_app"]

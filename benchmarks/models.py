@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from typing import Final
+
 from django.db import models
 
-from cereal_methods import model_task
+from cereal_methods import CEREAL_JSON, CEREAL_PICKLE, model_task
+
+#: Whether a method writes to its row; otherwise it does nothing.
+WRITES: Final = os.environ.get("BENCH_WRITES") == "1"
 
 
 class Order(models.Model):
@@ -23,6 +29,25 @@ class Order(models.Model):
     def __str__(self) -> str:
         return self.number
 
-    @model_task
+    def plain(self) -> None:
+        """Do what all of the methods do, undecorated."""
+        if WRITES:
+            self.save(update_fields=["status"])
+
+    @model_task(serializer=CEREAL_PICKLE)
     def ship(self) -> None:
-        """Do nothing."""
+        """Do the same under cereal-pickle."""
+        if WRITES:
+            self.save(update_fields=["status"])
+
+    @model_task(serializer=CEREAL_JSON)
+    def ship_cereal_json(self) -> None:
+        """Do the same under cereal-json."""
+        if WRITES:
+            self.save(update_fields=["status"])
+
+    @model_task(serializer="json")
+    def ship_json(self) -> None:
+        """Do the same under Celery's json."""
+        if WRITES:
+            self.save(update_fields=["status"])
