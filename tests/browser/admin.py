@@ -6,7 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import (
+    NoSuchElementException,
+    StaleElementReferenceException,
+    WebDriverException,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
@@ -34,7 +38,7 @@ class Admin:
         self.open("")
         if self.browser.find_elements(By.ID, "id_password"):
             self.find("#id_username").send_keys(self.shop.user)
-            self.find("#id_password").send_keys(self.shop.password, Keys.ENTER)
+            self.leave(lambda: self.find("#id_password").send_keys(self.shop.password, Keys.ENTER))
             self.wait_for(lambda: self.find("#user-tools"))
 
     def find(self, selector: str) -> Any:
@@ -48,6 +52,16 @@ class Admin:
     def click(self, selector: str) -> None:
         """Click on something, as soon as it is there."""
         self.wait_for(lambda: (self.find(selector).click(),))
+
+    def follow(self, selector: str) -> None:
+        """Click on what leads to another page, and wait until the one before is gone."""
+        self.leave(lambda: self.click(selector))
+
+    def leave(self, act: Callable[[], None]) -> None:
+        """Do what leads to another page, and wait until the one before is gone."""
+        before = self.find("html")
+        act()
+        self.wait_for(lambda: _is_gone(before))
 
     def choose(self, name: str, value: str) -> None:
         """Choose a value in the select of a name."""
@@ -112,6 +126,14 @@ class Admin:
         """
         found: dict[str, float] = self.browser.execute_script(_CONTRASTS, selector)
         return found
+
+
+def _is_gone(element: Any) -> bool:
+    try:
+        element.is_enabled()
+    except WebDriverException:  # stale, or an error of the driver's own in mid-change
+        return True
+    return False
 
 
 _CONTRASTS = """

@@ -23,10 +23,10 @@ def ship_all(admin: Admin) -> None:
     admin.click(".actions .question a")
     assert "300 selected" in admin.text(".actions .all")
     admin.choose("action", "ship")
-    admin.click(".actions button[name=index]")
+    admin.follow(".actions button[name=index]")
     assert "300 orders" in admin.text("#model-task-form")
     admin.choose("argument-carrier", "dhl")
-    admin.click("#model-task-form [type=submit]")
+    admin.follow("#model-task-form [type=submit]")
 
 
 def test_three_hundred_orders_are_shipped(admin: Admin, screenshot: Callable[[str], None]) -> None:
@@ -60,7 +60,7 @@ def test_three_hundred_orders_are_shipped(admin: Admin, screenshot: Callable[[st
     assert "does not answer" not in admin.text("#content")
     assert admin.all("[data-reload]") == []
 
-    admin.click("[data-failures] th a")
+    admin.follow("[data-failures] th a")
 
     assert admin.find("#id_number").get_property("value") == NOWHERE[0]
     assert admin.find("#id_street").get_property("value") == ""
@@ -72,7 +72,7 @@ def test_a_second_click_sends_nothing_more(admin: Admin) -> None:
     admin.open(PAID)
     admin.click(".action-select")
     admin.choose("action", "ship")
-    admin.click(".actions button[name=index]")
+    admin.follow(".actions button[name=index]")
 
     is_disabled = admin.browser.execute_script(
         """
@@ -93,23 +93,23 @@ def test_the_keyboard_is_enough(admin: Admin) -> None:
     admin.tab_to("select[name=action]", back=True)
     admin.press("Ship")
     admin.tab_to(".actions button[name=index]")
-    admin.press(Keys.ENTER)
+    admin.leave(lambda: admin.press(Keys.ENTER))
     admin.wait_for(lambda: admin.find("#model-task-form"))
     focused = admin.browser.switch_to.active_element
     assert focused.get_attribute("name") == "argument-carrier"  # where one begins
     admin.press("dhl")
     button = admin.tab_to("#model-task-form [type=submit]")
     assert button.value_of_css_property("outline-style") != "none"
-    admin.press(Keys.ENTER)
+    admin.leave(lambda: admin.press(Keys.ENTER))
     admin.wait_for(lambda: admin.find("progress"))
     admin.wait_for_the_end()
 
     assert admin.numbers() == ["98", "2", "0", "0"]  # the hundred that the list has on a page
     admin.tab_to("[data-failures] a")
-    admin.press(Keys.ENTER)
+    admin.leave(lambda: admin.press(Keys.ENTER))
     admin.wait_for(lambda: admin.find("#id_number"))
     admin.tab_to(".model-task-buttons a.button")
-    admin.press(Keys.ENTER)
+    admin.leave(lambda: admin.press(Keys.ENTER))
     admin.wait_for(lambda: admin.find("#model-task-form"))
 
 
@@ -124,16 +124,16 @@ def test_all_is_readable_in_both_themes(
     for box in admin.all(".action-select")[10:12]:  # one of them cannot be shipped
         box.click()
     admin.choose("action", "ship")
-    admin.click(".actions button[name=index]")
+    admin.follow(".actions button[name=index]")
     contrasts = {f"ask: {text}": ratio for text, ratio in admin.contrasts("#content").items()}
     admin.choose("argument-carrier", "ups")
-    admin.click("#model-task-form [type=submit]")
+    admin.follow("#model-task-form [type=submit]")
     admin.wait_for_the_end()
     body = admin.find("body").value_of_css_property("background-color")
     assert background in body
     contrasts |= {f"run: {text}": ratio for text, ratio in admin.contrasts("#content").items()}
     screenshot(f"run-{theme}")
-    admin.click("[data-failures] a")
+    admin.follow("[data-failures] a")
     contrasts |= {
         f"panel: {text}": ratio for text, ratio in admin.contrasts(".model-task-panel").items()
     }
@@ -147,8 +147,8 @@ def test_all_is_readable_in_both_themes(
 
 def test_a_button_of_an_object_runs_its_method(admin: Admin) -> None:
     admin.open(f"{PAID}&q=2026-0300")
-    admin.click("#result_list tbody th a")
-    admin.click(".model-task-buttons form button")
+    admin.follow("#result_list tbody th a")
+    admin.follow(".model-task-buttons form button")
     admin.wait_for_the_end()
 
     assert admin.text("#content h2") == "1 order"
@@ -161,10 +161,10 @@ def test_a_question_is_asked(admin: Admin) -> None:
     admin.open(f"{PAID}&q=2026-0301")
     admin.click("#action-toggle")
     admin.choose("action", "pack")
-    admin.click(".actions button[name=index]")
+    admin.follow(".actions button[name=index]")
     assert "Shall each order go into a parcel of its own?" in admin.text("#content")
 
-    admin.find("#model-task-form .closelink").click()
+    admin.follow("#model-task-form .closelink")
 
     assert "status__exact=paid" in admin.browser.current_url
     assert "2026-0301" in admin.text("#result_list")  # still paid
@@ -178,15 +178,15 @@ def test_without_javascript(start_browser: Callable[..., Any], shop: Shop, paid:
     for box in admin.all(".action-select")[:30]:
         box.click()
     admin.choose("action", "ship")
-    admin.click(".actions button[name=index]")
+    admin.follow(".actions button[name=index]")
     admin.choose("argument-carrier", "gls")
-    admin.click("#model-task-form [type=submit]")
+    admin.follow("#model-task-form [type=submit]")
     assert admin.text("[data-reload]") == "Reload"
 
     admin.wait_for_the_end()  # by the page's own refreshing
 
     assert admin.text("[data-number=failed]") == "1"
-    admin.click("[data-failures] a")
+    admin.follow("[data-failures] a")
     assert admin.find("#id_number").get_property("value") == NOWHERE[0]
 
 
@@ -196,7 +196,7 @@ def test_a_run_is_found_again_when_all_was_restarted(
     admin.open(f"{PAID}&q={NOWHERE[0]}")
     admin.click("#action-toggle")
     admin.choose("action", "label")
-    admin.click(".actions button[name=index]")
+    admin.follow(".actions button[name=index]")
     admin.wait_for_the_end()
     path = browser.current_url.partition("/admin/")[2]
 
