@@ -125,7 +125,7 @@ def model_task(method: Any = None, /, **options: Any) -> Any:
         of times, or a function that is called with the ``DoesNotExist`` before the task
         is discarded. ``ON_MISSING`` by default.
     ``select_related``, ``prefetch_related``
-        Names, or ``True`` for the first, as in Django.
+        Names, as in Django; ``True`` for the first is what Django 6.1 deprecates.
     ``select_for_update``
         ``True``, or a dict of Django's options: the method runs in a transaction, with
         its row locked. If the row is locked by another, ``nowait`` puts the task off and

@@ -158,7 +158,7 @@ def _field(
         if is_optional:
             return forms.NullBooleanField(**options)
         return forms.BooleanField(**{**options, "required": False})
-    if kind is str and is_optional:
+    if kind is str and is_optional and options.get("initial") != "":
         options["empty_value"] = None
     if kind in _FIELDS:
         return _FIELDS[kind](**options)

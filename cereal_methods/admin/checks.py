@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -88,6 +88,13 @@ def _options(model_admin: TaskAdmin, action: ModelTaskAction) -> Iterator[CheckM
             "E105",
             f"permissions of {name!r} is a text, {action.permissions!r}.",
             f"Write permissions=[{action.permissions!r}].",
+        )
+    elif not isinstance(action.permissions, Collection):
+        yield _error(
+            model_admin,
+            "E105",
+            f"permissions of {name!r} is {action.permissions!r}.",
+            "It must be a list of names; an empty one lets everybody run it who sees the rows.",
         )
     else:
         for permission in action.permissions:

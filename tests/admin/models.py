@@ -84,6 +84,7 @@ class Box(models.Model):
         maybe: bool | None = None,
         plain=5,
         empty: str = "",
+        blank: str | None = "",
         *rest: Any,
         **named: Any,
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django import forms
@@ -78,6 +78,12 @@ TYPES = (
             "E105",
             "permissions of 'weigh' is a text, 'view'.",
             "Write permissions=['view'].",
+        ),
+        (
+            [ModelTaskAction("weigh", permissions=cast("Any", None))],
+            "E105",
+            "permissions of 'weigh' is None.",
+            "It must be a list of names; an empty one lets everybody run it who sees the rows.",
         ),
         (
             [ModelTaskAction("weigh", permissions=["weigh"])],

@@ -37,6 +37,7 @@ GIVEN = {
     "maybe": "unknown",
     "plain": "6",
     "empty": "",
+    "blank": "",
 }
 
 CLEANED = {
@@ -55,6 +56,7 @@ CLEANED = {
     "maybe": None,
     "plain": 6,
     "empty": "",
+    "blank": "",
 }
 
 
@@ -97,12 +99,14 @@ def test_the_fields_look_as_the_admins_own() -> None:
         "maybe": "NullBooleanSelect",
         "plain": "AdminIntegerFieldWidget",
         "empty": "AdminTextInputWidget",
+        "blank": "AdminTextInputWidget",
     }
     assert {name for name, field in fields.items() if not field.required} == {
         "shelf",
         "yes",
         "maybe",
         "empty",
+        "blank",
     }
     assert (fields["yes"].initial, fields["plain"].initial) == (True, 5)
     assert fields["size"].choices == [("", "---------"), ("s", "Small one"), ("l", "Large one")]

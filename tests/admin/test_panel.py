@@ -39,7 +39,7 @@ def test_the_page_has_a_button_for_each_task(clerk: Client, box: Box) -> None:
     page = change(clerk, box)
 
     assert '<h2 id="model-task-panel">Tasks</h2>' in page
-    assert f'<form method="post" action="{url(box, "weigh")}">' in page
+    assert f'<form method="post" action="{url(box, "weigh")}" data-model-task>' in page
     assert f'<a class="button" href="{url(box, "ship")}">Ship selected boxes…</a>' in page
     assert url(box, "move") not in page
     assert url(box, "burn") not in page
