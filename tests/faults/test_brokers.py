@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,9 @@ from .test_connections import make
 TASKS = 60
 SECONDS = 150
 
+#: The pools that take more messages while others run.
+GREEDY = ("threads", "gevent")
+
 
 @pytest.fixture
 def parcel(postgres: Postgres) -> Parcel:
@@ -28,10 +32,10 @@ def parcel(postgres: Postgres) -> Parcel:
     return make("default")
 
 
-def send(method: Any, url: str, count: int) -> list[AsyncResult[Any]]:
+def send(method: Any, url: str, count: int, seconds: float) -> list[AsyncResult[Any]]:
     """Send a method's messages to a broker."""
     with app.connection_for_write(url) as connection:
-        return [method.apply_async([0.05], connection=connection) for _ in range(count)]
+        return [method.apply_async([seconds], connection=connection) for _ in range(count)]
 
 
 def check(results: list[AsyncResult[Any]], parcel: Parcel) -> None:
@@ -47,11 +51,14 @@ def test_a_redis_that_keeps_its_data_loses_no_message(
 ) -> None:
     start(pool, BROKER_URL=broker.url, BROKER_TRANSPORT_OPTIONS={"visibility_timeout": 3})
 
-    results = send(parcel.handle_late, broker.url, TASKS)
-    wait_for(lambda: len(ledger.ended()) >= 3, "the first tasks", SECONDS)
+    results = send(parcel.handle_late, broker.url, TASKS // 3, 1)
+    wait_for(lambda: len(ledger.begun()) >= 3, "the first tasks", SECONDS)
+    # No message is on its way, which Redis might forget: all processes are busy, and the worker
+    # has as many messages as it takes.
+    time.sleep(0.3)
     broker.restart()
-    assert len(ledger.ended()) < TASKS
-    results += send(parcel.handle_late, broker.url, 5)
+    assert len(ledger.ended()) < len(results)
+    results += send(parcel.handle_late, broker.url, 5, 0)
 
     check(results, parcel)
 
@@ -61,12 +68,14 @@ def test_a_redis_that_keeps_its_data_loses_no_message(
 def test_a_rabbitmq_that_is_restarted_loses_no_message(
     start: Callable[..., Worker], rabbitmq: RabbitMQ, parcel: Parcel, pool: str
 ) -> None:
-    start(pool, BROKER_URL=rabbitmq.url)
+    # After a restart Celery takes fewer messages for a while; off prefork, none in the end.
+    goes_on = {"WORKER_ENABLE_PREFETCH_COUNT_REDUCTION": False} if pool in GREEDY else {}
+    start(pool, BROKER_URL=rabbitmq.url, **goes_on)
 
-    results = send(parcel.handle_late, rabbitmq.url, TASKS)
+    results = send(parcel.handle_late, rabbitmq.url, TASKS, 0.05)
     wait_for(lambda: len(ledger.ended()) >= 3, "the first tasks", SECONDS)
     rabbitmq.restart()
     assert len(ledger.ended()) < TASKS
-    results += send(parcel.handle_late, rabbitmq.url, 5)
+    results += send(parcel.handle_late, rabbitmq.url, 5, 0.05)
 
     check(results, parcel)

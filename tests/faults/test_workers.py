@@ -194,7 +194,14 @@ def test_a_warm_shutdown_runs_every_task_once(
     assert ledger.begun() == {result.id: 1 for result in results}
 
 
-@every_pool("prefork")
+@pytest.mark.parametrize(
+    "pool",
+    [
+        "prefork",
+        pytest.param("threads", marks=pytest.mark.long),
+        pytest.param("solo", marks=pytest.mark.long),
+    ],
+)
 def test_a_cold_shutdown_loses_no_task(
     start: Callable[..., Worker], parcel: Parcel, pool: str
 ) -> None:
@@ -207,5 +214,12 @@ def test_a_cold_shutdown_loses_no_task(
     assert len(ledger.ended()) < TASKS
     worker.__enter__()
 
-    assert values(results) == [parcel.pk] * TASKS
-    assert ledger.ended().keys() == {result.id for result in results}
+    for result in results:
+        result.get(timeout=SECONDS, propagate=False)
+    failed = [result for result in results if result.failed()]
+    # Celery interrupts what the solo pool is at, and records that.
+    assert len(failed) <= (pool == "solo")
+    assert all("kill_job" in str(result.result) for result in failed)
+    others = [result for result in results if result not in failed]
+    assert values(others) == [parcel.pk] * len(others)
+    assert ledger.ended().keys() == {result.id for result in others}

@@ -8,12 +8,16 @@ databases of their own, by the name that pytest-xdist gives them.
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS, env
 
-if env.bool("TEST_BEAT", default=False):  # in processes of the tests of periodic tasks
+# In processes of the tests of periodic tasks.
+if env.bool("TEST_BEAT", default=False) and find_spec("django_celery_beat"):
+    "django_celery_beat"
+):  # in processes of the tests of periodic tasks
     INSTALLED_APPS = [*INSTALLED_APPS, "django_celery_beat"]
     MIGRATION_MODULES = {"django_celery_beat": None}  # its tables are made at once
 

@@ -95,6 +95,7 @@ def manage(worker: Worker, program: str, *args: str) -> str:
 @pytest.fixture
 def rows(worker: Worker, tmp_path: Path) -> Beat:
     """Beat with django-celery-beat's scheduler, and the entries in its tables."""
+    pytest.importorskip("django_celery_beat", reason="django-celery-beat is not installed")
     manage(
         worker,
         """

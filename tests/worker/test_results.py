@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -76,15 +76,11 @@ def test_a_group_of_methods_keeps_the_order_of_its_results(worker: Worker) -> No
 
 
 @pytest.fixture
-def extended(start_worker: Callable[..., Worker]) -> Iterator[Worker]:
+def extended(start_worker: Callable[..., Worker], route: Callable[[Worker], None]) -> Worker:
     """A worker that stores arguments with the results, as JSON."""
-    before = app.conf.task_default_queue
     found = start_worker(*POOLS["prefork"], TEST_RESULT_EXTENDED="1", TEST_RESULT_SERIALIZER="json")
-    app.conf.task_default_queue = found.queue
-    app.amqp.__dict__.pop("queues", None)
-    app.amqp.__dict__.pop("router", None)
-    yield found
-    app.conf.task_default_queue = before
+    route(found)
+    return found
 
 
 def stored(worker: Worker, task_id: str) -> dict[str, Any]:
