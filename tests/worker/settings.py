@@ -16,8 +16,6 @@ from tests.settings import INSTALLED_APPS, env
 
 # In processes of the tests of periodic tasks.
 if env.bool("TEST_BEAT", default=False) and find_spec("django_celery_beat"):
-    "django_celery_beat"
-):  # in processes of the tests of periodic tasks
     INSTALLED_APPS = [*INSTALLED_APPS, "django_celery_beat"]
     MIGRATION_MODULES = {"django_celery_beat": None}  # its tables are made at once
 
