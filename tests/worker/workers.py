@@ -67,7 +67,8 @@ class Worker:
 
     def events(self) -> list[dict[str, Any]]:
         """Return what the probe has seen since the last time."""
-        lines = self.probe.read_text().splitlines()
+        # The last line is empty, or still being written.
+        lines = self.probe.read_text().split("\n")[:-1]
         new, self._seen = lines[self._seen :], len(lines)
         return [json.loads(line) for line in new]
 
