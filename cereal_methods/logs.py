@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from celery import current_task
+from celery._state import get_current_task
 
 from . import display
 
@@ -27,7 +27,7 @@ class TaskFields(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the fields that the record has not got from its caller."""
-        task = current_task._get_current_object()  # type: ignore[attr-defined]
+        task = get_current_task()
         found = {"call": "", "task_name": "", "task_id": ""}
         if task is not None and task.request.id:
             found = _fields(task)

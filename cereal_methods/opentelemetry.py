@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from celery import current_task
+from celery._state import get_current_task
 from opentelemetry.sdk.trace import Span, SpanProcessor
 from opentelemetry.trace import SpanKind
 
@@ -30,7 +30,7 @@ class RowSpanProcessor(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Add the attributes, if a task runs that has a row."""
-        task = current_task._get_current_object()  # type: ignore[attr-defined]
+        task = get_current_task()
         if task is None or span.kind is SpanKind.PRODUCER:
             return
         row = display.row_of(task)

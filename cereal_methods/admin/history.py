@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from celery import current_app
-from celery.states import EXCEPTION_STATES, SUCCESS
+from celery.states import EXCEPTION_STATES
 from django.apps import apps
 from django.db.models import Q
 
@@ -77,8 +77,8 @@ def _found(
         args, kwargs = (str(_decoded(record, name)) for name in ("task_args", "task_kwargs"))
         if _is_of(reference, args, kwargs):
             state = record["status"]
-            error = _error(record) if state in EXCEPTION_STATES else ""
-            is_failure = state in EXCEPTION_STATES and state != SUCCESS
+            is_failure = state in EXCEPTION_STATES
+            error = _error(record) if is_failure else ""
             title = titles[record["task_name"]]
             found.append(LastRun(title, state, record["date_created"], error, is_failure))
             if len(found) == _SHOWN:

@@ -10,14 +10,13 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.contrib.admin.utils import quote
 from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from ..exceptions import CerealError
 from .actions import method_actions
 from .dispatch import Dispatch, reason_of, rows_of
 from .history import is_kept, last_runs
-from .runs import Run, progress_of
+from .runs import Run, progress_of, url_of
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -45,8 +44,8 @@ def run_on_selected(
 ) -> HttpResponseBase | None:
     """Send a method for the selected rows, or ask for what it needs first."""
     form = _form(action, request)
+    total = queryset.count()
     if form is not None and not form.is_valid():
-        total = queryset.count()
         return _ask(
             model_admin,
             request,
@@ -61,7 +60,6 @@ def run_on_selected(
             },
         )
     cleaned = {} if form is None else form.cleaned_data
-    total = queryset.count()
     dispatch = _prepared(model_admin, request, action, queryset, total, cleaned)
     bulk_id = None if dispatch is None else dispatch.send()
     return None if bulk_id is None else _to_run(model_admin, bulk_id)
@@ -72,7 +70,7 @@ def run_on_object(
 ) -> HttpResponseBase:
     """Send a method for one object (``POST``), or ask for what it needs first."""
     form = _form(action, request)
-    change_url = _url(model_admin, "change", quote(str(obj.pk)))
+    change_url = url_of(model_admin, "change", quote(str(obj.pk)))
     if request.method != "POST" or (form is not None and not form.is_valid()):
         context = {"original": obj, "rows": str(obj), "cancel_url": change_url}
         return _ask(model_admin, request, action, form, context)
@@ -99,7 +97,7 @@ def show_run(model_admin: TaskAdmin, request: HttpRequest, bulk_id: UUID) -> Htt
     if run is None and status == 200:
         told = _("There is no run %(id)s, or its results have expired.") % {"id": bulk_id}
         model_admin.message_user(request, told, messages.WARNING)
-        return HttpResponseRedirect(_url(model_admin, "changelist"))
+        return HttpResponseRedirect(url_of(model_admin, "changelist"))
     titles = _titles(model_admin)
     context = {
         **model_admin.admin_site.each_context(request),
@@ -109,7 +107,7 @@ def show_run(model_admin: TaskAdmin, request: HttpRequest, bulk_id: UUID) -> Htt
         "run": run,
         "user_name": _user_name(run.user) if run else "",
         "progress": progress,
-        "progress_url": _url(model_admin, "model_task_progress", bulk_id),
+        "progress_url": url_of(model_admin, "model_task_progress", bulk_id),
         "media": model_admin.media,
     }
     request.current_app = model_admin.admin_site.name
@@ -146,7 +144,7 @@ def add_panel(
             {
                 "title": each.title,
                 "asks": each.asks,
-                "url": _url(model_admin, "model_task", quote(str(obj.pk)), each.name),
+                "url": url_of(model_admin, "model_task", quote(str(obj.pk)), each.name),
             }
             for each in actions.values()
         ],
@@ -212,13 +210,7 @@ def _ask(
 
 
 def _to_run(model_admin: TaskAdmin, bulk_id: str) -> HttpResponseRedirect:
-    return HttpResponseRedirect(_url(model_admin, "model_task_run", bulk_id))
-
-
-def _url(model_admin: TaskAdmin, name: str, *args: Any) -> str:
-    opts = model_admin.opts
-    found = f"admin:{opts.app_label}_{opts.model_name}_{name}"
-    return reverse(found, args=args, current_app=model_admin.admin_site.name)
+    return HttpResponseRedirect(url_of(model_admin, "model_task_run", bulk_id))
 
 
 def _titles(model_admin: TaskAdmin) -> dict[str, str]:

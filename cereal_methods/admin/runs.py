@@ -137,17 +137,20 @@ def _visible(
     return {row.pk: row for row in rows if model_admin.has_view_or_change_permission(request, row)}
 
 
+def url_of(model_admin: ModelAdmin[Any], name: str, *args: Any) -> str:
+    """Return the URL of a page of the model's admin. Raises ``NoReverseMatch``."""
+    opts = model_admin.opts
+    found = f"admin:{opts.app_label}_{opts.model_name}_{name}"
+    return reverse(found, args=args, current_app=model_admin.admin_site.name)
+
+
 def _row(failure: Failure, row: models.Model | None, model_admin: ModelAdmin[Any]) -> Row:
     opts = model_admin.opts
     if row is None:
         known = _("%(name)s %(key)s") % {"name": capfirst(opts.verbose_name), "key": failure.key}
         return Row(_("unknown") if failure.key is None else known, "", failure.error)
     try:
-        url = reverse(
-            f"admin:{opts.app_label}_{opts.model_name}_change",
-            args=[quote(str(row.pk))],
-            current_app=model_admin.admin_site.name,
-        )
+        url = url_of(model_admin, "change", quote(str(row.pk)))
     except NoReverseMatch:
         url = ""
     return Row(str(row), url, failure.error)

@@ -18,8 +18,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 
-from tests.celery import app
-from tests.worker.workers import Worker
+from tests.worker.workers import Worker, send_to
 
 from . import ledger
 from .servers import MariaDB, Postgres, RabbitMQ, Redis, Server
@@ -38,10 +37,12 @@ ALIASES = ("default", "pooled", "maria")
 S = TypeVar("S", bound=Server)
 
 
-def every_pool(*short: str) -> Any:
+def every_pool(*short: str, but: str = "") -> Any:
     """Return a mark that runs a test on each pool; those that are not ``short`` take ``long``."""
     marks = [
-        pytest.param(pool, marks=[] if pool in short else [pytest.mark.long]) for pool in POOLS
+        pytest.param(pool, marks=[] if pool in short else [pytest.mark.long])
+        for pool in POOLS
+        if pool != but
     ]
     return pytest.mark.parametrize("pool", marks)
 
@@ -219,11 +220,3 @@ def sessions(request: pytest.FixtureRequest, alias: str) -> Iterator[Sessions]:
 def alias(request: pytest.FixtureRequest) -> str:
     """Each way to connect, unless the test names one."""
     return str(request.param)
-
-
-def send_to(worker: Worker) -> None:
-    """Send the messages from now on to a worker's queue."""
-    # In Django's settings: before 5.6 Celery reads them first, whatever app.conf was given.
-    settings.CELERY_TASK_DEFAULT_QUEUE = app.conf.task_default_queue = worker.queue
-    app.amqp.__dict__.pop("queues", None)
-    app.amqp.__dict__.pop("router", None)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from celery.result import AsyncResult
 from django.db import OperationalError, connections, transaction
 
 from cereal_methods import BulkResult
@@ -178,14 +179,22 @@ def test_a_server_that_ends_idle_sessions_fails_no_task(
         sessions.ask("SET GLOBAL wait_timeout = 28800")
 
 
+def returned(
+    shared: Callable[..., Worker], alias: str, times: int = 1
+) -> tuple[Parcel, list[AsyncResult[Any]]]:
+    """Let a worker return a parcel; give it, and the results, which nobody has read."""
+    shared("threads")
+    parcel = make(alias)
+    results = [parcel.itself.delay() for _ in range(times)]
+    for result in results:
+        wait_for(result.ready, "the result")
+    return parcel, results
+
+
 def test_a_result_is_read_after_its_readers_session_was_killed(
     shared: Callable[..., Worker], alias: str, sessions: Sessions
 ) -> None:
-    shared("threads")
-    parcel = make(alias)
-    results = [parcel.itself.delay() for _ in range(3)]
-    for result in results:
-        wait_for(result.ready, "the result")
+    parcel, results = returned(shared, alias, 3)
 
     for result in results:
         assert Parcel.objects.using(alias).get(pk=parcel.pk) == parcel
@@ -196,10 +205,7 @@ def test_a_result_is_read_after_its_readers_session_was_killed(
 def test_a_result_is_read_though_its_readers_session_is_killed_on_the_way(
     shared: Callable[..., Worker], alias: str, sessions: Sessions
 ) -> None:
-    shared("threads")
-    parcel = make(alias)
-    result = parcel.itself.delay()
-    wait_for(result.ready, "the result")
+    parcel, (result,) = returned(shared, alias)
     found = []
 
     def read() -> None:
@@ -220,10 +226,7 @@ def test_a_result_is_read_though_its_readers_session_is_killed_on_the_way(
 def test_in_a_transaction_nothing_is_connected_again(
     shared: Callable[..., Worker], alias: str, sessions: Sessions
 ) -> None:
-    shared("threads")
-    parcel = make(alias)
-    result = parcel.itself.delay()
-    wait_for(result.ready, "the result")
+    parcel, (result,) = returned(shared, alias)
 
     with pytest.raises(ConnectionLost) as caught, transaction.atomic(using=alias):
         Parcel.objects.using(alias).create(weight=99)
@@ -252,10 +255,7 @@ def test_in_a_transaction_nothing_is_connected_again(
 def test_a_query_that_fails_in_a_transaction_is_no_lost_connection(
     shared: Callable[..., Worker], alias: str, sessions: Sessions
 ) -> None:
-    shared("threads")
-    parcel = make(alias)
-    result = parcel.itself.delay()
-    wait_for(result.ready, "the result")
+    parcel, (result,) = returned(shared, alias)
 
     with pytest.raises(OperationalError, match="lock timeout") as caught, transaction.atomic():
         with connections[alias].cursor() as cursor:

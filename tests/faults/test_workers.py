@@ -194,14 +194,7 @@ def test_a_warm_shutdown_runs_every_task_once(
     assert ledger.begun() == {result.id: 1 for result in results}
 
 
-@pytest.mark.parametrize(
-    "pool",
-    [
-        "prefork",
-        pytest.param("threads", marks=pytest.mark.long),
-        pytest.param("solo", marks=pytest.mark.long),
-    ],
-)
+@every_pool("prefork", but="gevent")
 def test_a_cold_shutdown_loses_no_task(
     start: Callable[..., Worker], parcel: Parcel, pool: str
 ) -> None:

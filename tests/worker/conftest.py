@@ -19,7 +19,7 @@ from django.conf import settings
 from cereal_methods import CEREAL_PICKLE
 from tests.celery import app
 
-from .workers import Worker
+from .workers import Worker, send_to
 
 PORTS = {"postgres": 5432, "mysql": 3306, "redis": 6379, "amqp": 5672}
 
@@ -128,10 +128,7 @@ def route(request: pytest.FixtureRequest) -> Iterator[Callable[[Worker], None]]:
     """Send the test's messages to its worker's queue, or to the one that it names."""
 
     def to(worker: Worker) -> None:
-        # In Django's settings: before 5.6 Celery reads them first, whatever app.conf was given.
-        settings.CELERY_TASK_DEFAULT_QUEUE = app.conf.task_default_queue = worker.queue
-        app.amqp.__dict__.pop("queues", None)
-        app.amqp.__dict__.pop("router", None)
+        send_to(worker)
         worker.events()
 
     before = app.conf.task_default_queue

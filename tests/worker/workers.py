@@ -12,6 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+
+from tests.celery import app
+
 START_SECONDS = 120
 STOP_SECONDS = 30
 
@@ -88,3 +92,11 @@ class Worker:
     def wait_for_log(self, text: str) -> None:
         """Wait until the worker has logged ``text``."""
         self.wait_for(lambda: text in self.log.read_text(), f"{text!r} in the log")
+
+
+def send_to(worker: Worker) -> None:
+    """Send the messages from now on to a worker's queue."""
+    # In Django's settings: before 5.6 Celery reads them first, whatever app.conf was given.
+    settings.CELERY_TASK_DEFAULT_QUEUE = app.conf.task_default_queue = worker.queue
+    app.amqp.__dict__.pop("queues", None)
+    app.amqp.__dict__.pop("router", None)
