@@ -123,10 +123,11 @@ class Call:
             self._outline = self._decode(references)
         return self._outline
 
-    def values(self) -> Arguments:
+    def values(self, task: Any = None) -> Arguments:
         """Return args and kwargs with fresh instances, fetched once.
 
-        Raises the model's ``DoesNotExist`` for a row that is gone, and again
+        ``task`` is the Celery task that runs, if the caller knows it: to ask Celery for it
+        takes a microsecond. Raises the model's ``DoesNotExist`` for a row that is gone, and again
         whenever it is called. Only while that very error is being handled, as
         in ``on_failure`` and error reporters, do the references stand in for
         the instances, so that looking at the arguments is no second failure.
@@ -141,14 +142,13 @@ class Call:
                 self._values = self.outline()
             else:
                 try:
-                    self._values = self._decode(self._fetch())
+                    self._values = self._decode(self._fetch(task or get_current_task()))
                 except Exception as error:
                     self._error = error
                     raise
         return self._values
 
-    def _fetch(self) -> list[Any]:
-        task = get_current_task()
+    def _fetch(self, task: Any) -> list[Any]:
         rows = fetch_for(task, self.references())
         begin(task)
         return rows
@@ -289,12 +289,14 @@ class LazyArgs(Sequence[Any]):
         self.call = call
 
     def __iter__(self) -> Iterator[Any]:
+        if self.call.is_settled():
+            return iter(self.call.values()[0])
         task = get_current_task()
         if self.call.is_pending(task):
             return iter(())
         # Monitors that wrap tasks read the arguments before the task is there, where nothing
         # could be fetched as the task wants it (Sentry does, in the pool, for its sampler).
-        return iter(self.call.known()[0] if task is None else self.call.values()[0])
+        return iter(self.call.outline()[0] if task is None else self.call.values(task)[0])
 
     def __getitem__(self, index: Any) -> Any:
         return self.call.values()[0][index]
@@ -341,7 +343,7 @@ class LazyKwargs(Mapping[str, Any]):
         self.call = call
 
     def __getitem__(self, key: str) -> Any:
-        if key == THIS and self.call.is_pending(get_current_task()):
+        if key == THIS and self.is_unread and self.call.is_pending(get_current_task()):
             return Pending(self.call, self.call.own())
         return self.call.values()[1][key]
 
@@ -350,9 +352,10 @@ class LazyKwargs(Mapping[str, Any]):
 
     def keys(self) -> KeysView[str]:
         """Return the names, for a call: Python asks for them before any value."""
-        if self.call.is_pending(get_current_task()):
+        task = get_current_task()
+        if self.call.is_pending(task):
             return {THIS: None}.keys()
-        return self.call.values()[1].keys()
+        return self.call.values(task)[1].keys()
 
     def __contains__(self, key: object) -> bool:
         return key in self.call.known()[1]

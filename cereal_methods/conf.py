@@ -1,16 +1,19 @@
 """The library's settings: one dict, ``CEREAL_METHODS``, in Django's settings.
 
-They are read when they are used, so ``override_settings`` works as usual.
+They are read when they are first used, and again when ``override_settings``, or whatever
+else sends Django's signal ``setting_changed``, has changed a setting.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
 
 #: The settings and their defaults.
 DEFAULTS: Final[Mapping[str, Any]] = {
@@ -39,20 +42,18 @@ def get(name: str) -> Any:
 
     Raises ``ImproperlyConfigured`` if ``CEREAL_METHODS`` has an error.
     """
-    global _checked
-    given = getattr(settings, "CEREAL_METHODS", None)
-    if given is None:
-        return DEFAULTS[name]
-    if given is not _checked[0] or given != _checked[1]:
-        if errors := problems():
-            del given  # pages and mails of errors show the variables of those who raise
-            raise ImproperlyConfigured(" ".join(errors))
-        _checked = given, dict(given)
-    return given.get(name, DEFAULTS[name])
+    return _values()[name]
 
 
-# What the setting was when no error was found in it last: it is read for every message.
-_checked: tuple[Any, Any] = None, None
+@cache
+def _values() -> Mapping[str, Any]:
+    # They are asked for several times a message, and Django takes a microsecond for each.
+    if errors := problems():
+        raise ImproperlyConfigured(" ".join(errors))
+    return {**DEFAULTS, **(getattr(settings, "CEREAL_METHODS", None) or {})}
+
+
+setting_changed.connect(lambda **kwargs: _values.cache_clear(), weak=False)
 
 
 def problems() -> list[str]:

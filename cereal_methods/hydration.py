@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 from django.db import connections, models
-from django.utils.connection import ConnectionDoesNotExist
 
 from .connections import reconnecting
 from .exceptions import InvalidMessage, UnknownDatabase
@@ -104,21 +103,22 @@ def _query(model: type[models.Model], using: str, keys: list[Any]) -> dict[Any, 
 
 def check_database(model: type[models.Model], using: str) -> None:
     """Raise ``UnknownDatabase`` if this process has no database of that alias."""
-    try:
-        connections[using]
-    except ConnectionDoesNotExist:
+    if using not in connections.settings:
         raise UnknownDatabase(
             f"A message refers to a row of {model._meta.label} in the database {using[:100]!r}, "
             f"which is not in DATABASES here ({', '.join(map(repr, connections))}). Give every "
             "process that sends or runs tasks the same aliases.",
             using,
-        ) from None
+        )
+
+
+_NOTHING: Final = nullcontext()
 
 
 def fetching(using: str) -> AbstractContextManager[Any]:
     """Put the ``wrappers`` around the queries of a block to a database."""
     if not wrappers:
-        return nullcontext()
+        return _NOTHING
     stack = ExitStack()
     for wrapper in wrappers:
         stack.enter_context(connections[using].execute_wrapper(wrapper))
@@ -141,8 +141,11 @@ def rows_of(queryset: models.QuerySet[Any], keys: Sequence[Any]) -> dict[Any, mo
         with fetching(queryset.db):
             if len(keys) != 1:
                 return queryset.in_bulk(keys)
+            found = queryset.filter(pk=keys[0])
+            if found.ordered:
+                found = found.order_by()
             # The one row that matches has this key, even if its database spells it otherwise.
-            return dict(zip(keys, queryset.filter(pk=keys[0]).order_by(), strict=False))
+            return dict(zip(keys, found, strict=False))
     except (TypeError, ValueError, ValidationError, ArithmeticError) as error:
         shown = ", ".join(f"{key!r:.100}" for key in keys[:5])
         raise InvalidMessage(

@@ -114,7 +114,7 @@ def register(
             fetched = policy.fetched(get_current_task(), this.own, this.settle, this.call.fail)
             with fetched as (row, (more, named)):
                 return method(_checked(row), *args, *more, **named)
-        if policy.fetches_self and isinstance(this, ModelReference):
+        if isinstance(this, ModelReference) and policy.fetches_self:
 
             def settle_others(row: Any) -> Any:
                 others = replace((args, kwargs), lambda value: row if value == this else None)

@@ -66,8 +66,8 @@ _RESULT: Final = ("result",)
 
 # How a header ends, and how it says what it heads: in a string of JSON the quotes would
 # be escaped.
-_TEXT: Final[Any] = ("\n", '"call":', '"eager":')
-_BYTES: Final[Any] = (b"\n", b'"call":', b'"eager":')
+_TEXT: Final[Any] = ("\n", '"call":', '"embed":', '"eager":')
+_BYTES: Final[Any] = (b"\n", b'"call":', b'"embed":', b'"eager":')
 
 
 def row_at(rows: Sequence[Any], place: Any) -> Any:
@@ -208,7 +208,7 @@ class BodyFormat:
         message without a trace.
         """
         body = data if isinstance(data, (str, bytes)) else bytes(data)
-        newline, says_call, says_eager = _TEXT if isinstance(body, str) else _BYTES
+        newline, says_call, says_embed, says_eager = _TEXT if isinstance(body, str) else _BYTES
         end = body.find(newline, self.sealed)
         header = body[self.sealed : end if end >= 0 else len(body)]
         if says_call not in header:
@@ -220,7 +220,8 @@ class BodyFormat:
         # Where tasks do not run eagerly, a worker's consumer depends on the three.
         if says_eager in header and current_app.conf.task_always_eager:
             return LazyArgs(call), LazyKwargs(call)
-        return LazyArgs(call), LazyKwargs(call), LazyEmbed(call)
+        embed = LazyEmbed(call) if says_embed in header else {**NO_EMBED}
+        return LazyArgs(call), LazyKwargs(call), embed
 
     def read(self, body: Any) -> Frame:
         """Return the parts of a body, verified and not yet decoded.

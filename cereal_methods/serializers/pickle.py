@@ -68,8 +68,8 @@ class PickleFormat(BodyFormat):
 
     def seal(self, header: str, blobs: Sequence[bytes]) -> bytes:
         """Return the signed body."""
-        signed = b"".join((_VERSION, header.encode(), b"\n", *blobs))
-        return b"".join((_VERSION, sign(signed), signed[1:]))
+        content = b"".join((header.encode(), b"\n", *blobs))
+        return b"".join((_VERSION, sign(_VERSION, content), content))
 
     def open(self, data: Any) -> bytes:
         """Return what was signed.
@@ -86,7 +86,7 @@ class PickleFormat(BodyFormat):
                 "version 1. Deploy workers before what sends to them.",
                 version[0],
             )
-        if not verify(body[1 : 1 + SIZE], _VERSION + content):
+        if not verify(body[1 : 1 + SIZE], _VERSION, content):
             raise SignatureMismatch(
                 "The signature of a cereal-pickle message does not match, so nothing of it was "
                 "read. It was changed on its way, sent by someone without the key, or signed "
