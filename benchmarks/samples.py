@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from statistics import median
 from typing import Any, Final
 
@@ -28,18 +29,15 @@ class Figure:
         return cls(middle, median(abs(value - middle) for value in values))
 
 
-def rotated(names: Sequence[str], turn: int) -> Iterator[str]:
-    """Give the names in another order in each turn: A B C, B C A, C A B."""
-    for place in range(len(names)):
-        yield names[(place + turn) % len(names)]
-
-
 def interleaved(ways: Mapping[str, Callable[[], Any]], repeat: int) -> dict[str, list[Any]]:
-    """Call each way once in every repetition, and return what they return, in order."""
-    names = list(ways)
-    found: dict[str, list[Any]] = {name: [] for name in names}
+    """Call each way once in every repetition, and return what they return, in order.
+
+    Each repetition has an order of its own, the same in each run: where a way always comes
+    after the same other, it is measured in what that one leaves behind.
+    """
+    found: dict[str, list[Any]] = {name: [] for name in ways}
     for turn in range(repeat):
-        for name in rotated(names, turn):
+        for name in Random(turn).sample(list(ways), len(ways)):  # noqa: S311
             found[name].append(ways[name]())
     return found
 

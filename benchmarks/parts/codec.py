@@ -8,6 +8,7 @@ as well, without the database; and once more with it.
 
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -99,6 +100,7 @@ def prepared(kind: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     with _running(task), _without_queries(100 if kind == "hundred" else 1):
         yield "encode", lambda: _encoded(call())
         yield "loads", lambda: loads(*_loadable(data))
+        yield "loads, and pickled for the pool", lambda: _for_pool(data)
         with _with_rows(orders):
             yield "decode", _decoder(task, _unpack, *data)
         yield FIRST_LINE, _decoder(task, task.run, *data)
@@ -124,6 +126,12 @@ def _encoded(call: Call) -> tuple[str, str, Any]:
 def _loadable(data: tuple[str, str, Any]) -> tuple[Any, str, str]:
     content_type, encoding, payload = data
     return payload, content_type, encoding
+
+
+def _for_pool(data: tuple[str, str, Any]) -> bytes:
+    """Do with a body what the consumer of a prefork pool does."""
+    args, kwargs, _ = loads(*_loadable(data))
+    return pickle.dumps(({"args": args, "kwargs": kwargs}, data), pickle.HIGHEST_PROTOCOL)
 
 
 def _unpack(*args: Any, **kwargs: Any) -> None:
