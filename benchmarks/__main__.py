@@ -19,7 +19,7 @@ PARTS: Final = {
     "codec": 2.0,
     "publish": 2.0,
     "counts": 1.5,
-    "consume": 11.0,
+    "consume": 15.0,
     "bulk": 2.0,
     "memory": 2.5,
 }

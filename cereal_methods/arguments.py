@@ -142,7 +142,8 @@ class Call:
                 self._values = self.outline()
             else:
                 try:
-                    self._values = self._decode(self._fetch(task or get_current_task()))
+                    task = get_current_task() if task is None else task
+                    self._values = self._decode(self._fetch(task))
                 except Exception as error:
                     self._error = error
                     raise

@@ -43,6 +43,12 @@ def fetch_all(
     often it is named. (More than 10,000 keys take several, and so do fewer where a
     database limits the parameters of a query.) Raises what ``fetch`` raises.
     """
+    one = references[0] if len(references) == 1 and not known else None
+    if isinstance(one, ModelReference):  # as most messages have it: it needs no sorting
+        found = _query(one.model, one.using, [one.pk])
+        if not found:
+            raise missing_rows([one])
+        return [one.pick(found)]
     named: dict[str, type[models.Model]] = {}
     wanted: dict[tuple[type[models.Model], str], dict[Any, None]] = {}
     for reference in references:

@@ -104,6 +104,13 @@ def register(
                 name,
             )
         this = kwargs.pop(THIS)
+        if not isinstance(this, models.Model):
+            return run_unfetched(this, args, kwargs)
+        this, args, kwargs = _settle(this, args, kwargs)
+        return method(_checked(this), *args, **kwargs)
+
+    def run_unfetched(this: Any, args: Any, kwargs: Any) -> Any:
+        """Run the method where its row is yet to be fetched: in a way of its own, or by key."""
         this = _row_of(this)
         rows = this.reference if isinstance(this, Pending) else this
         if isinstance(rows, QuerySetReference):
@@ -114,7 +121,7 @@ def register(
             fetched = policy.fetched(get_current_task(), this.own, this.settle, this.call.fail)
             with fetched as (row, (more, named)):
                 return method(_checked(row), *args, *more, **named)
-        if isinstance(this, ModelReference) and policy.fetches_self:
+        if policy.fetches_self:
 
             def settle_others(row: Any) -> Any:
                 others = replace((args, kwargs), lambda value: row if value == this else None)
@@ -131,7 +138,7 @@ def register(
     def _row_of(this: Any) -> Any:
         """Return the reference of what came for ``self``, or what is one in any other way."""
         this = from_plain(this) or this
-        if isinstance(this, (models.Model, ModelReference, QuerySetReference, Pending)):
+        if isinstance(this, (ModelReference, QuerySetReference, Pending)):
             return this
         # A schedule has the key, as JSON does.
         try:

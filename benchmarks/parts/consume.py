@@ -46,12 +46,12 @@ def _measure(lab: Lab, broker: str, connections: str, *, writes: bool = False) -
         "BENCH_WRITES": str(int(writes)),
     }
     writing = ", a method that writes" if writes else ""
-    number = lab.scaled(*((250, 60) if connections == "default" else (1500, 300)))
+    number = lab.scaled(*((150, 60) if connections == "default" else (900, 300)))
     with workers(list(CONTENDERS), uuid.uuid4().hex[:6], lab.concurrency, **environment) as found:
         ways = {name: partial(_consumed, worker, number=number) for name, worker in found.items()}
         for worker in found.values():
             _consumed(worker, number=50)  # connections, caches, imports
-        taken = interleaved(ways, lab.repetitions(7, 2))
+        taken = interleaved(ways, lab.repetitions(15, 2))
     details = {"messages": number, "children": lab.concurrency}
     yield Measure(
         "consume",

@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 from celery import current_app
@@ -50,6 +51,7 @@ VERSION: Final = 1
 MARK: Final = "$ref"
 
 _json: Final = json.JSONEncoder(separators=(",", ":")).encode
+_name: Final = lru_cache(maxsize=1000)(_json)  # labels and aliases, of which there are few
 _load_first: Final = json.JSONDecoder().raw_decode
 
 #: Set where a worker decodes a message: a body of another kind is then refused unread.
@@ -61,8 +63,6 @@ _FLAT: Final = 200
 _DEPTH: Final = 4
 
 _EMBED_KEYS: Final = NO_EMBED.keys()
-_CALL: Final = ("call", "embed")
-_RESULT: Final = ("result",)
 
 # How a header ends, and how it says what it heads: in a string of JSON the quotes would
 # be escaped.
@@ -183,21 +183,21 @@ class BodyFormat:
                 break
             mark = f"${mark}"
         # By hand, as nearly all of it is numbers: an encoder takes three times as long.
-        header = [f'{{"cereal":{VERSION}']
+        header = f'{{"cereal":{VERSION}'
         if table.places:
-            header.append(f',"refs":[{",".join(map(_as_json, table.places))}]')
+            header += f',"refs":[{",".join(map(_as_json, table.places))}]'
         if is_eager:
-            header.append(',"eager":1')
+            header += ',"eager":1'
         if this is not None:
-            header.append(',"this":0')
-        names = _CALL if is_call else _RESULT
-        header += [f',"{part}":{len(blob)}' for part, blob in zip(names, blobs, strict=False)]
+            header += ',"this":0'
+        header += f',"{"call" if is_call else "result"}":{len(blobs[0])}'
+        if len(blobs) > 1:
+            header += f',"embed":{len(blobs[1])}'
         if is_call and fetch != len(table.places):
-            header.append(f',"fetch":{fetch}')
+            header += f',"fetch":{fetch}'
         if mark != MARK:
-            header.append(f',"mark":{_json(mark)}')
-        header.append("}")
-        return self.seal("".join(header), blobs)
+            header += f',"mark":{_json(mark)}'
+        return self.seal(header + "}", blobs)
 
     def loads(self, data: Any) -> Any:
         """Return the body: of a call ``(args, kwargs, embed)``, of a result its value.
@@ -285,7 +285,7 @@ class BodyFormat:
 
 def _as_json(reference: Reference) -> str:
     if isinstance(reference, ModelReference) and type(reference.pk) is int:
-        return f"[{_json(reference.label)},{reference.pk},{_json(reference.using)}]"
+        return f"[{_name(reference.label)},{reference.pk},{_name(reference.using)}]"
     return _json(reference.as_wire())
 
 
@@ -308,6 +308,8 @@ def _as_call(body: Any) -> tuple[Any, ...] | None:
 
 def _is_too_deep(line: str, header: dict[str, Any]) -> bool:
     """Tell whether a header's references are nested as those of no sender are."""
+    if len(line) <= _FLAT:
+        return False
     brackets = line.count("[") + line.count("{")
     return brackets > _FLAT and _goes_below(header.get("refs"), _DEPTH)
 

@@ -32,6 +32,10 @@ def row(place: int) -> Any:
     raise pickle.UnpicklingError("a cereal-pickle blob was unpickled by another unpickler")
 
 
+#: What is in a pickle with a row in it.
+_NAMES_ROWS: Final = __name__.encode()
+
+
 class PickleFormat(BodyFormat):
     """The format of ``cereal-pickle``."""
 
@@ -56,6 +60,8 @@ class PickleFormat(BodyFormat):
 
     def decode(self, blob: bytes, rows: Sequence[Any], mark: str) -> Any:
         """Return the pickled value, with ``rows[i]`` in the place of reference ``i``."""
+        if _NAMES_ROWS not in blob:  # as most do not: half of the time
+            return pickle.loads(blob)  # noqa: S301  (its signature was verified)
         unpickler = _Unpickler(io.BytesIO(blob))
         unpickler.rows = rows
         return unpickler.load()

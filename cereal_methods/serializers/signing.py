@@ -17,32 +17,34 @@ SIZE: Final = 32
 _PURPOSE: Final = b"cereal_methods.serializers.pickle"
 
 
-def sign(*parts: bytes) -> bytes:
-    """Return the signature of the parts in a row, ``SIZE`` bytes, by the current key."""
-    return _digest(_signers()[0], parts)
+def sign(prefix: bytes, content: bytes) -> bytes:
+    """Return the signature of ``prefix`` and ``content``, ``SIZE`` bytes, by the current key."""
+    return _digest(_signers(prefix)[0], content)
 
 
-def verify(signature: bytes, *parts: bytes) -> bool:
+def verify(signature: bytes, prefix: bytes, content: bytes) -> bool:
     """Tell whether the current key or one of its fallbacks made the signature."""
-    return any(hmac.compare_digest(signature, _digest(signer, parts)) for signer in _signers())
+    for signer in _signers(prefix):
+        if hmac.compare_digest(signature, _digest(signer, content)):
+            return True
+    return False
 
 
-def _digest(signer: hmac.HMAC, parts: tuple[bytes, ...]) -> bytes:
+def _digest(signer: hmac.HMAC, content: bytes) -> bytes:
     # Half the time of hmac.digest, which looks its algorithm up and takes in the key each time.
     copy = signer.copy()
-    for part in parts:
-        copy.update(part)
+    copy.update(content)
     return copy.digest()
 
 
 @cache
-def _signers() -> list[hmac.HMAC]:
-    """Return what signs with the current key, and what with its fallbacks."""
+def _signers(prefix: bytes) -> list[hmac.HMAC]:
+    """Return what signs with the current key and its fallbacks, the prefix taken in."""
     fallbacks = conf.get("SIGNING_KEY_FALLBACKS")
     if fallbacks is None:
         fallbacks = settings.SECRET_KEY_FALLBACKS
     secrets = [conf.get("SIGNING_KEY") or settings.SECRET_KEY, *fallbacks]
-    return [hmac.new(_derive(secret), digestmod="sha256") for secret in secrets]
+    return [hmac.new(_derive(secret), prefix, "sha256") for secret in secrets]
 
 
 setting_changed.connect(lambda **kwargs: _signers.cache_clear(), weak=False)

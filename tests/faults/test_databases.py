@@ -79,7 +79,7 @@ def test_a_method_that_writes_counts_once_where_it_retries_in_its_transaction(
 
 
 @pytest.mark.parametrize("alias", ["default"])
-@pytest.mark.parametrize("ends", ["terminate"])
+@pytest.mark.parametrize("ends", ["terminate", pytest.param("kill", marks=pytest.mark.long)])
 def test_what_was_put_off_outlives_the_worker(
     start: Callable[..., Worker], server: Server, alias: str, ends: str
 ) -> None:

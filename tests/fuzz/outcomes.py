@@ -113,7 +113,7 @@ def is_signed(payload: Any) -> bool:
     """Tell whether a body of ``cereal-pickle`` has a valid signature."""
     data = payload.encode("latin-1", "replace") if isinstance(payload, str) else bytes(payload)
     signature, content = data[1 : 1 + signing.SIZE], data[1 + signing.SIZE :]
-    return data[:1] == b"\x01" and signing.verify(signature, b"\x01" + content)
+    return data[:1] == b"\x01" and signing.verify(signature, b"\x01", content)
 
 
 def judge(payload: Any, name: str, watch: Watch) -> Any:

@@ -160,7 +160,7 @@ def framed(draw: st.DrawFn, name: str) -> list[bytes]:
     if name != "cereal-pickle":
         return [content]
     # One that a holder of the key has signed, and one that nobody has.
-    signed = b"\x01" + signing.sign(b"\x01" + content) + content
+    signed = b"\x01" + signing.sign(b"\x01", content) + content
     return [signed, b"\x01" + b"\x00" * signing.SIZE + content]
 
 

@@ -164,7 +164,7 @@ def test_no_key_is_logged(keys: bytes, caplog: pytest.LogCaptureFixture) -> None
 
 def test_no_signing_function_keeps_a_key_in_what_it_shows() -> None:
     with override_settings(**KEYS):
-        signing.verify(b"0" * 32, b"content")
+        signing.verify(b"0" * 32, b"", b"content")
         shown = [repr(getattr(signing, name)) for name in vars(signing)]
 
     assert [text for text in shown if MARK in text] == []
