@@ -40,11 +40,16 @@ def _digest(signer: hmac.HMAC, content: bytes) -> bytes:
 @cache
 def _signers(prefix: bytes) -> list[hmac.HMAC]:
     """Return what signs with the current key and its fallbacks, the prefix taken in."""
+    # No variable holds the keys: pages and mails of errors show those of all that is running.
+    return [
+        hmac.new(_derive(secret), prefix, "sha256")
+        for secret in (conf.get("SIGNING_KEY") or settings.SECRET_KEY, *_fallbacks())
+    ]
+
+
+def _fallbacks() -> list[str | bytes]:
     fallbacks = conf.get("SIGNING_KEY_FALLBACKS")
-    if fallbacks is None:
-        fallbacks = settings.SECRET_KEY_FALLBACKS
-    secrets = [conf.get("SIGNING_KEY") or settings.SECRET_KEY, *fallbacks]
-    return [hmac.new(_derive(secret), prefix, "sha256") for secret in secrets]
+    return list(settings.SECRET_KEY_FALLBACKS if fallbacks is None else fallbacks)
 
 
 setting_changed.connect(lambda **kwargs: _signers.cache_clear(), weak=False)
