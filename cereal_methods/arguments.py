@@ -1,401 +1,338 @@
-"""A message's arguments, which are fetched when, and only when, they are unpacked.
+"""A message's arguments: a list and a dict that are filled when they are first read.
 
-Celery's worker decodes every message in its consumer and again in its pool, and
-an exception in a decoder loses the message. So decoding fetches nothing and
-fails for nothing: it returns containers that resolve at ``fun(*args, **kwargs)``
-in ``celery.app.trace``, inside the task's own ``try``. There a row that is gone
-is a failure like any other, with state, errbacks, ``on_failure`` and log.
+Celery's worker decodes every message in its consumer and again in its pool, and an
+exception in a decoder loses the message. So decoding fetches nothing and fails for
+nothing: it returns containers that hold the message's bytes.
 
-The containers hold the message's bytes until then. They pickle as those bytes
-(the prefork pool pickles them), and show themselves to ``repr`` and to JSON
-(``celery inspect``, ``result_extended``) with references as ``<shop.Order 5>``,
-without a query.
+What they are filled with depends on who reads them. In the consumer that is what can be
+shown: values, and references for rows. In a task it is the values, with a stand-in for
+each row; the task's function gets its rows from ``invocation``. For the tasks of others
+the rows are fetched when ``celery.app.trace`` unpacks the arguments at
+``fun(*args, **kwargs)``, inside the task's own ``try``: there a row that is gone is a
+failure like any other, with state, errbacks, ``on_failure`` and log.
 """
 
 from __future__ import annotations
 
+import copy
+import functools
+import operator
 import sys
-from collections.abc import Iterator, KeysView, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Protocol, TypeAlias, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 
 from celery._state import get_current_task
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.signals import task_failure, task_retry
 
-from . import references
+from .calls import INTERRUPTS, NO_EMBED, Call, unreadable
+from .embeds import check_embed
 from .exceptions import InvalidMessage
-from .hydration import fetch_all
-from .policies import begin, fetch_for, policy_of
-from .references import ModelReference, Reference, from_wire, is_rows
-
-#: The keyword under which ``self`` travels.
-THIS: Final = references.THIS
-
-#: What a message carries beside its arguments when it is part of no canvas.
-NO_EMBED: Final[Mapping[str, Any]] = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))
-
-Arguments: TypeAlias = tuple[Sequence[Any], dict[str, Any]]
-
-# Raised in the middle of decoding, but not because of what is decoded.
-_INTERRUPTS: Final = (MemoryError, SoftTimeLimitExceeded)
+from .failures import fetch_for
+from .references import Reference, all_from_wire
+from .resolutions import Resolution, for_json, in_words, show_row, without_stand_ins
 
 
-@dataclass(slots=True)
-class Frame:
-    """A message's body, taken apart and verified, its blobs not yet decoded.
+class _Lazy:
+    """What the two containers have in common: they are filled when they are read."""
 
-    ``wire`` are the references in wire form. The first ``fetch`` of them belong to the
-    arguments, any others to the embedded signatures, which are only forwarded.
-    ``this`` is the place of ``self`` among them, if any.
-    """
+    __slots__ = ()
+    call: Call
+    is_filled: bool
+    is_fetched: bool
+    _half: ClassVar[int]
 
-    call: Any = None
-    embed: Any = None
-    result: Any = None
-    wire: list[Any] = field(default_factory=list)
-    mark: str = ""
-    fetch: int = 0
-    this: int | None = None
-
-
-class Decoder(Protocol):
-    """What a format does with the bytes of a message. Must pickle by name."""
-
-    name: ClassVar[str]
-    #: Whether somebody with the key vouches for what is decoded.
-    is_signed: ClassVar[bool]
-
-    def read(self, body: Any) -> Frame:
-        """Return the parts of a body. Raises ``CerealError`` if it is not to be decoded."""
-
-    def decode(self, blob: Any, rows: Sequence[Any], mark: str) -> Any:
-        """Return the value in ``blob``, with ``rows[i]`` in the place of reference ``i``."""
-
-    def peek(self, blob: Any, rows: Sequence[Any], mark: str) -> Any:
-        """Do the same for display only: without importing anything of the user's."""
-
-
-class Call:
-    """The arguments of one message, which its containers share.
-
-    It holds the body as it came, and takes it apart when the first of them is asked
-    for something: the consumer, which only passes it on, does not.
-    """
-
-    __slots__ = ("_error", "_frame", "_outline", "_values", "body", "decoder")
-
-    def __init__(self, decoder: Decoder, body: Any, error: Exception | None = None) -> None:
-        self.decoder = decoder
-        self.body = body
-        self._error = error
-        self._frame: Frame | None = None
-        self._values: Arguments | None = None
-        self._outline: Arguments | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Call, (self.decoder, self.body, self._error)
-
-    def frame(self) -> Frame:
-        """Return the parts of the body; a body that cannot be read has none, and fails the call."""
-        if self._frame is None:
+    def content(self) -> Any:
+        """Return what is read: this container, filled; outside of its task what can be shown."""
+        if self.is_filled:
+            return self
+        call = self.call
+        if call.is_running(get_current_task()):
             try:
-                self._frame = self.decoder.read(self.body)
-            except InvalidMessage as error:
-                self._frame = Frame()
-                self._error = error
-        return self._frame
-
-    def break_off(self, error: InvalidMessage) -> None:
-        """Make the call fail with ``error`` in the worker, before its task begins."""
-        self._error = error
-
-    def references(self) -> list[Reference]:
-        """Return the references of the arguments."""
-        frame = self.frame()
-        return list(map(from_wire, frame.wire[: frame.fetch]))
-
-    def outline(self) -> Arguments:
-        """Return args and kwargs with their references in place. Runs no query."""
-        if self._outline is None:
-            references = self.references()
-            if isinstance(self._error, InvalidMessage):
-                raise self._error
-            self._outline = self._decode(references)
-        return self._outline
-
-    def values(self, task: Any = None) -> Arguments:
-        """Return args and kwargs with fresh instances, fetched once.
-
-        ``task`` is the Celery task that runs, if the caller knows it: to ask Celery for it
-        takes a microsecond. Raises the model's ``DoesNotExist`` for a row that is gone, and again
-        whenever it is called. Only while that very error is being handled, as
-        in ``on_failure`` and error reporters, do the references stand in for
-        the instances, so that looking at the arguments is no second failure.
-        """
-        if self._values is None:
-            frame = self.frame()
-            if self._error is not None:
-                if sys.exc_info()[1] is self._error:
-                    return self.outline()
-                raise self._error
-            if frame.fetch == 0:
-                self._values = self.outline()
+                self._fill(call.outline()[self._half])
+            except InvalidMessage:  # which ends the task, where it is unpacked
+                pass
             else:
-                try:
-                    task = get_current_task() if task is None else task
-                    self._values = self._decode(self._fetch(task))
-                except Exception as error:
-                    self._error = error
-                    raise
-        return self._values
+                return self
+        return call.peek()[self._half]
 
-    def _fetch(self, task: Any) -> list[Any]:
-        rows = fetch_for(task, self.references())
-        begin(task)
-        return rows
+    def changed(self) -> Any:
+        """Return this container, filled, to be changed."""
+        if not self.is_filled:
+            self._fill(self.call.outline()[self._half])
+        return self
 
-    def is_pending(self, task: Any) -> bool:
-        """Whether the task is yet to fetch its own row or rows, in a way of its own."""
-        if self._values is not None:
-            return False
-        frame = self.frame()
-        if frame.this is None or self._error is not None:
-            return False
-        return is_rows(frame.wire[frame.this]) or policy_of(task).fetches_self
+    def unpacked(self) -> Any:
+        """Return what a function is called with: of others' tasks with their rows fetched."""
+        call, task = self.call, get_current_task()
+        if call.is_running(task):
+            call.check()
+            if not (self.is_fetched or hasattr(task, "row_policy")):
+                _fetch(call, task)
+            elif not self.is_filled and _is_called_by_celery(task):
+                try:  # for the task's function alone, which gets its rows in any case
+                    self._take(call.outline()[self._half])
+                except InvalidMessage:
+                    call.check()
+                else:
+                    return self
+        return self.content()
 
-    def own(self) -> Reference:
-        """Return the reference of ``self``, or of all of them."""
-        frame = self.frame()
-        return from_wire(frame.wire[frame.this or 0])
+    def _fill(self, values: Any) -> None:
+        raise NotImplementedError
 
-    def settle(self, row: Any, reference: ModelReference) -> Arguments:
-        """Return args and kwargs without ``self``, with ``row`` wherever it is referenced."""
-        references = self.references()
-        references[self.frame().this or 0] = reference
-        return self._take(fetch_all(references, {reference: row}))
+    def _take(self, values: Any) -> None:
+        raise NotImplementedError
 
-    def others(self) -> Arguments:
-        """Return args and kwargs without ``self``, with fresh instances."""
-        references = self.references()
-        place = self.frame().this or 0
-        rows = fetch_all([*references[:place], *references[place + 1 :]])
-        return self._take([*rows[:place], references[place], *rows[place:]])
+    def _sent(self) -> Any:
+        raise NotImplementedError
 
-    def _take(self, rows: Sequence[Any]) -> Arguments:
-        args, kwargs = self._values = self._decode(rows)
-        return args, {key: value for key, value in kwargs.items() if key != THIS}
+    def peek(self) -> Any:
+        """Return the content for texts about it, without a query or a class of the user's."""
+        return self if self.is_filled else self.call.peek()[self._half]
 
-    def fail(self, error: Exception) -> None:
-        """Remember why the call's rows could not be fetched."""
-        if self._values is None and self._error is None:
-            self._error = error
+    def plainly(self, *, references: bool) -> Any:
+        """Return the content as it is sent, with references in place, or else as JSON has it."""
+        if not references:
+            return for_json(self.peek())
+        return self.call.sent()[self._half] if not self.is_filled else self._sent()
 
-    def failed_with(self, error: BaseException) -> bool:
-        """Tell whether the call's rows could not be fetched because of this very error."""
-        return self._error is error
+    def __json__(self) -> Any:
+        return for_json(self.peek())
 
-    def known(self) -> Arguments:
-        """Return the values if they were fetched already, else the outline."""
-        return self._values if self._values is not None else self.outline()
+    def __copy__(self) -> Any:
+        return self.content().copy()
 
-    def is_settled(self) -> bool:
-        """Tell whether the instances are there."""
-        return self._values is not None
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return copy.deepcopy(self.__copy__(), memo)
 
-    def forwarded(self) -> Arguments:
-        """Return args and kwargs for another message, with references in place.
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # Celery's pool is sent what its consumer has, which is small and read once more.
+        if self.is_filled and self.call.is_running(get_current_task()):
+            plain = self.__copy__()
+            return type(plain), (plain,)
+        return type(self), (self.call,)
 
-        Data that cannot be made from references (a bound method, say) comes with the
-        instances that were fetched.
-        """
-        try:
-            return self.outline()
-        except InvalidMessage:
-            if self._values is None:
-                raise
-            return self._values
-
-    def peek(self) -> Arguments:
-        """Return args and kwargs for texts about them, with references in place.
-
-        Fails for nothing, and imports nothing of the user's.
-        """
-        try:
-            frame, references = self.frame(), self.references()
-            if isinstance(self._error, InvalidMessage):
-                raise self._error
-            args, kwargs = self.decoder.peek(frame.call, references, frame.mark)
-            if frame.this is not None:
-                kwargs = {THIS: references[frame.this], **kwargs}
-            return list(args), dict(kwargs)
-        except Exception:  # a display must not fail
-            return ["<unreadable message>"], {}
-
-    def shown(self) -> tuple[list[Any], dict[str, Any]]:
-        """Return args and kwargs for display, with references as their ``repr``."""
-        try:
-            args, kwargs = self.peek()
-            return _display(args), _display(kwargs)
-        except Exception:  # the same
-            return ["<unreadable message>"], {}
-
-    def _decode(self, rows: Sequence[Any]) -> Arguments:
-        frame = self.frame()
-        try:
-            args, kwargs = self.decoder.decode(frame.call, rows, frame.mark)
-            kwargs = dict(kwargs)
-        except _INTERRUPTS:
-            raise
-        except Exception as error:
-            raise unreadable("arguments", self.decoder, error) from (
-                error if self.decoder.is_signed else None
-            )
-        if frame.this is not None:
-            kwargs[THIS] = rows[frame.this]
-        return args, kwargs
+    __hash__ = None  # type: ignore[assignment]
 
 
-class Pending:
-    """Stands for ``self`` in a call whose task fetches its own row, and then the others.
+def _reading(kind: Any, name: str) -> Any:
+    method = getattr(kind, name)
 
-    Such a call is unpacked as this alone: no other row may be fetched before the own
-    one is locked, or it would be stale by the time that the lock is there.
-    """
+    @functools.wraps(method)
+    def read(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return method(self.content(), *args, **kwargs)
 
-    __slots__ = ("call", "reference")
-
-    def __init__(self, call: Call, reference: Reference) -> None:
-        self.call = call
-        self.reference = reference
-
-    def __repr__(self) -> str:
-        return repr(self.reference)
-
-    @property
-    def own(self) -> ModelReference:
-        """The reference, where it is one row's."""
-        return cast("ModelReference", self.reference)
-
-    def settle(self, row: Any) -> Arguments:
-        """Return the other arguments, fetched now; ``row`` is what was fetched for ``self``."""
-        return self.call.settle(row, self.own)
+    return read
 
 
-class LazyArgs(Sequence[Any]):
-    """The positional arguments of a call: a sequence that fetches when it is read."""
+def _changing(kind: Any, name: str) -> Any:
+    method = getattr(kind, name)
 
-    __slots__ = ("call",)
+    @functools.wraps(method)
+    def change(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return method(self.changed(), *args, **kwargs)
+
+    return change
+
+
+def _filled_when_used(reading: str, changing: str) -> Any:
+    """Make a subclass of ``list`` or ``dict`` fill itself before any of its methods."""
+
+    def decorate(made: Any) -> Any:
+        kind = made.__mro__[2]
+        for names, wrap in ((reading, _reading), (changing, _changing)):
+            for name in names.split():
+                if name not in vars(made):
+                    setattr(made, name, wrap(kind, name))
+        return made
+
+    return decorate
+
+
+@_filled_when_used(
+    "__len__ __getitem__ __contains__ __reversed__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ "
+    "__add__ __mul__ __rmul__ copy count index",
+    "append clear extend insert pop remove reverse sort __setitem__ __delitem__ __iadd__ __imul__",
+)
+class LazyArgs(_Lazy, list[Any]):
+    """The positional arguments of a call: a list."""
+
+    __slots__ = ("call", "is_fetched", "is_filled")
+    _half = 0
 
     def __init__(self, call: Call) -> None:
+        super().__init__()
         self.call = call
+        self.is_filled = self.is_fetched = False
+
+    def _fill(self, values: list[Any]) -> None:
+        self.is_filled = True
+        list.extend(self, values)
+
+    _take = _fill
+
+    def _sent(self) -> list[Any]:
+        return [without_stand_ins(value) for value in list.__iter__(self)]
 
     def __iter__(self) -> Iterator[Any]:
-        if self.call.is_settled():
-            return iter(self.call.values()[0])
-        task = get_current_task()
-        if self.call.is_pending(task):
-            return iter(())
-        # Monitors that wrap tasks read the arguments before the task is there, where nothing
-        # could be fetched as the task wants it (Sentry does, in the pool, for its sampler).
-        return iter(self.call.outline()[0] if task is None else self.call.values(task)[0])
+        content = self.unpacked()
+        return iter(for_json(content)) if _is_asked_by_json() else list.__iter__(content)
 
-    def __getitem__(self, index: Any) -> Any:
-        return self.call.values()[0][index]
-
-    def __len__(self) -> int:
-        return len(self.call.known()[0])
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return LazyArgs, (self.call,)
-
-    @property
-    def serializer(self) -> str:
-        """The name of the serializer that the message came in."""
-        return self.call.decoder.name
-
-    def peek(self) -> Sequence[Any]:
-        """Return a list for texts about it, which holds references."""
-        return self.call.peek()[0]
-
-    @property
-    def is_unread(self) -> bool:
-        """Whether nothing of it was fetched yet."""
-        return not self.call.is_settled()
-
-    def plainly(self, *, references: bool) -> list[Any]:
-        """Return a list that holds references, or else their text. Runs no query."""
-        return list(self.call.forwarded()[0]) if references else self.call.shown()[0]
-
-    def __json__(self) -> list[Any]:
-        return self.plainly(references=False)
+    def __radd__(self, other: list[Any]) -> list[Any]:
+        return other + self.copy()
 
     def __repr__(self) -> str:
-        return repr(tuple(self.call.shown()[0]))
+        return repr(tuple(in_words(self.peek())))
 
     __sentry_repr__ = __repr__
 
 
-class LazyKwargs(Mapping[str, Any]):
-    """The keyword arguments of a call: a mapping that fetches when a value is read."""
+@_filled_when_used(
+    "__len__ __getitem__ __iter__ __contains__ __reversed__ __eq__ __ne__ __or__ __ror__ copy get "
+    "values",
+    "clear pop popitem setdefault update __setitem__ __delitem__ __ior__",
+)
+class LazyKwargs(_Lazy, dict[str, Any]):
+    """The keyword arguments of a call: a dict."""
 
-    __slots__ = ("call",)
+    __slots__ = ("call", "is_fetched", "is_filled")
+    _half = 1
 
     def __init__(self, call: Call) -> None:
+        # The encoder of json looks at the size of the dict below before it asks for items.
+        super().__init__({"": None})
         self.call = call
+        self.is_filled = self.is_fetched = False
 
-    def __getitem__(self, key: str) -> Any:
-        if key == THIS and self.is_unread and self.call.is_pending(get_current_task()):
-            return Pending(self.call, self.call.own())
-        return self.call.values()[1][key]
+    def _fill(self, values: dict[str, Any]) -> None:
+        self._take(values)
+        show_row(self, getattr(get_current_task(), "row_model", None))
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.call.known()[1])
+    def _take(self, values: dict[str, Any]) -> None:
+        self.is_filled = True
+        dict.clear(self)
+        dict.update(self, values)
 
-    def keys(self) -> KeysView[str]:
-        """Return the names, for a call: Python asks for them before any value."""
-        task = get_current_task()
-        if self.call.is_pending(task):
-            return {THIS: None}.keys()
-        return self.call.values(task)[1].keys()
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.call.known()[1]
-
-    def __len__(self) -> int:
-        return len(self.call.known()[1])
-
-    def copy(self) -> dict[str, Any]:
-        """Return the fetched arguments as a dict."""
-        return dict(self)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return LazyKwargs, (self.call,)
-
-    @property
-    def is_unread(self) -> bool:
-        """Whether nothing of it was fetched yet."""
-        return not self.call.is_settled()
-
-    def plainly(self, *, references: bool) -> dict[str, Any]:
-        """Return a dict that holds references, or else their text. Runs no query."""
-        return dict(self.call.forwarded()[1]) if references else self.call.shown()[1]
-
-    def peek(self) -> dict[str, Any]:
-        """Return a dict for texts about it, which holds references."""
-        return self.call.peek()[1]
+    def _sent(self) -> dict[str, Any]:
+        return {name: without_stand_ins(value) for name, value in dict.items(self)}
 
     @property
     def own(self) -> Reference | None:
-        """The reference of ``self``, or of all of them, if the call has one."""
-        return None if self.call.frame().this is None else self.call.own()
+        """The reference of ``self``, or of several rows, if the message has one."""
+        return self.call.own()
 
-    def __json__(self) -> dict[str, Any]:
-        return self.plainly(references=False)
+    def keys(self) -> Any:
+        """Return the names, for a call: Python asks for them before any value."""
+        return dict.keys(self.unpacked())
+
+    def items(self) -> Any:
+        """Return names and values."""
+        content = self.content()
+        return for_json(content).items() if _is_asked_by_json() else dict.items(content)
 
     def __repr__(self) -> str:
-        return repr(self.call.shown()[1])
+        return repr(in_words(self.peek()))
 
     __sentry_repr__ = __repr__  # Sentry reads the items of mappings that have none
+
+
+def fill(container: Any, change: Callable[[Any], Any]) -> None:
+    """Change a list's or dict's values in place. Other containers stay as they are."""
+    if isinstance(container, _Lazy):
+        container.content()
+    if isinstance(container, list):
+        for place, value in enumerate(list(list.__iter__(container))):
+            list.__setitem__(container, place, change(value))
+    elif isinstance(container, dict):
+        for name, value in list(dict.items(container)):
+            dict.__setitem__(container, name, change(value))
+
+
+def _fetch(call: Call, task: Any) -> None:
+    """Put rows in the place of stand-ins, as another's task is about to begin."""
+    request = task.request
+    containers = [each for each in (request.args, request.kwargs) if isinstance(each, _Lazy)]
+    change: Callable[[Any], Any] = without_stand_ins
+    try:
+        if call.frame() and isinstance(call.error, InvalidMessage):
+            raise call.error
+        found = call.references()
+        rows = fetch_for(task, found, functools.partial(sent_by, request)) if found else []
+        fetched = dict(zip(found, rows, strict=True))
+        change = _same if call.begin(fetched) else Resolution(fetched, call)
+    except Exception as error:
+        call.error = error
+        raise
+    finally:
+        for container in containers:
+            container.is_fetched = True  # type: ignore[misc]
+            fill(container, change)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def sent_by(request: Any) -> tuple[Any, Any, str | None]:
+    """Return the arguments of a task's message as they came, and their serializer, if it tells."""
+    args, kwargs = (
+        part.call.sent()[part._half] if isinstance(part, _Lazy) else without_stand_ins(part)
+        for part in (request.args, request.kwargs)
+    )
+    lazy = request.args if isinstance(request.args, _Lazy) else request.kwargs
+    return args, kwargs, lazy.call.decoder.name if isinstance(lazy, _Lazy) else None
+
+
+def plainly(*parts: Any) -> tuple[Any, ...]:
+    """Return parts of a message's body with references in place, if they came in a message."""
+    return tuple(
+        part.plainly(references=True) if isinstance(part, (_Lazy, LazyEmbed)) else part
+        for part in parts
+    )
+
+
+def with_plain_containers(value: Any, *, references: bool) -> Any:
+    """Return a value with lists and dicts in the place of the containers in it."""
+    if isinstance(value, (_Lazy, LazyEmbed)):
+        return value.plainly(references=references)
+    if type(value) is dict:
+        items = {
+            name: with_plain_containers(item, references=references) for name, item in value.items()
+        }
+        return items if any(items[name] is not value[name] for name in value) else value
+    if type(value) in (list, tuple):
+        parts = [with_plain_containers(item, references=references) for item in value]
+        return parts if any(map(operator.is_not, parts, value)) else value
+    return value
+
+
+@task_failure.connect(weak=False, dispatch_uid=f"{__name__}.failed")
+@task_retry.connect(weak=False, dispatch_uid=f"{__name__}.retried")
+def _note_end(sender: Any, request: Any = None, **about: Any) -> None:
+    # Celery's consumer, which has no call that could have failed, sends the first as well.
+    for part in ("args", "kwargs"):
+        container = about.get(part) if request is None else getattr(request, part, None)
+        if isinstance(container, _Lazy) and container.call.error is not None:
+            container.call.has_failed = True
+
+
+def _is_called_by_celery(task: Any) -> bool:
+    """Whether Celery unpacks arguments for a task's function, and not a handler for itself."""
+    frame = sys._getframe(3)
+    is_trace = frame.f_globals.get("__name__") == "celery.app.trace"
+    return is_trace and not hasattr(task, "shows_rows")
+
+
+def _is_asked_by_json() -> bool:
+    """Whether a JSON encoder reads the container, which would refuse the instances in it.
+
+    Not ours that writes a call, with references.
+    """
+    frame = sys._getframe(2)
+    if frame.f_globals.get("__name__") != "json.encoder":
+        return False
+    table = getattr(frame.f_locals.get("self"), "table", None)
+    return not (table and table.is_call)
 
 
 class LazyEmbed(Mapping[str, Any]):
@@ -419,12 +356,13 @@ class LazyEmbed(Mapping[str, Any]):
                 if frame.embed is None:
                     embed: Any = NO_EMBED
                 else:
-                    rows = list(map(from_wire, frame.wire))
+                    rows = all_from_wire(frame.wire)
                     embed = self.call.decoder.decode(frame.embed, rows, frame.mark)
                 if not (isinstance(embed, dict) and embed.keys() <= NO_EMBED.keys()):
                     raise InvalidMessage("The message embeds something that is no canvas.")
+                check_embed(embed, is_signed=self.call.decoder.is_signed)
                 self._value = {**NO_EMBED, **embed}
-            except _INTERRUPTS:
+            except INTERRUPTS:
                 raise
             except Exception as error:
                 self.call.break_off(unreadable("embedded signatures", self.call.decoder, error))
@@ -446,36 +384,10 @@ class LazyEmbed(Mapping[str, Any]):
     def plainly(self, *, references: bool) -> dict[str, Any]:
         """Return a dict that holds references, or else their text. Runs no query."""
         embed = dict(self._read())
-        return embed if references else _display(embed)
+        return embed if references else for_json(embed)
 
     def __json__(self) -> dict[str, Any]:
         return self.plainly(references=False)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
-
-
-def unreadable(what: str, decoder: Decoder, error: Exception) -> InvalidMessage:
-    """Return the error for a part of a message that its format cannot decode."""
-    if isinstance(error, InvalidMessage):
-        return error
-    # What parsers say quotes what they parse, and errors end up in logs.
-    reason = f"{type(error).__name__}: {error}" if decoder.is_signed else type(error).__name__
-    return InvalidMessage(
-        f"The {what} of a message cannot be read: {reason}. Either the message was damaged on "
-        "its way, or this process lacks a class that it holds."
-    )
-
-
-def _display(value: Any) -> Any:
-    """Return ``value`` as JSON can show it: what JSON does not know as its ``repr``."""
-    if value is None or type(value) in (bool, float, str):
-        return value
-    if type(value) is int:
-        # Python writes no longer ones in decimals, see sys.set_int_max_str_digits.
-        return value if value.bit_length() < 2048 else hex(value)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_display(item) for item in value]
-    if isinstance(value, dict):
-        return {str(_display(key)): _display(item) for key, item in value.items()}
-    return repr(value)

@@ -9,12 +9,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from celery import group, shared_task, signature
+from celery._state import get_current_task
 from celery.utils import uuid
 from django.db import models, transaction
 
-from .arguments import THIS
+from .arguments import sent_by
+from .calls import THIS
+from .failures import fetch_for
 from .references import ModelReference, from_plain, to_references
-from .tasks import settle
+from .resolutions import reference_in
 
 if TYPE_CHECKING:
     from celery import Signature
@@ -47,7 +50,13 @@ def ensure_self(function: Callable[..., R]) -> Callable[..., R]:
     def ensured(*args: Any, **kwargs: Any) -> R:
         if THIS in kwargs:
             this = kwargs.pop(THIS)
-            args = (*settle(from_plain(this) or this), *args)
+            reference = from_plain(this) or reference_in(this)
+            if reference is not None:
+                # It came under a serializer of Celery's, or with an errback that is called inline.
+                task = get_current_task()
+                sent = functools.partial(sent_by, task.request if task else None)
+                (this,) = fetch_for(task, [reference], sent)
+            args = (this, *args)
         return function(*args, **kwargs)
 
     # Celery checks arguments by the signature, which fits the function's own only

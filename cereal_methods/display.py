@@ -13,6 +13,7 @@ from celery.utils.saferepr import saferepr
 from django.db import models
 
 from .exceptions import CerealError
+from .keys import shown
 from .references import (
     THIS,
     ModelReference,
@@ -22,6 +23,7 @@ from .references import (
     reference_to,
     replace,
 )
+from .stand_ins import Row, named_by
 
 #: The most values, and characters of a string, whose ``repr`` is taken without measuring it.
 _FEW: Final = 8
@@ -60,12 +62,11 @@ def row_in(kwargs: Any, model: type[models.Model] | None = None) -> Any:
 
     ``model`` is the one of the task's method, whose key may stand for a reference.
     """
-    if hasattr(kwargs, "own"):  # they came in a message, and know without being read
-        this = kwargs.own
-        if this is None and THIS in kwargs:
-            this = kwargs.peek().get(THIS)
-    else:
-        this = kwargs.get(THIS) if isinstance(kwargs, Mapping) else None
+    this = getattr(kwargs, "own", None)  # that of a message knows without being read
+    if this is None:
+        this = _shown(kwargs).get(THIS) if isinstance(kwargs, Mapping) else None
+    if type(this) is Row:
+        this = named_by(this)
     if isinstance(this, models.Model):
         return _Named(this)
     try:
@@ -86,7 +87,9 @@ def row_of(task: Any) -> Reference | None:
     sent for none, or no task runs.
     """
     request = getattr(task, "request", None)
-    found = row_in(getattr(request, "kwargs", None), getattr(task, "row_model", None))
+    found = getattr(request, "own", None)  # of a task that has begun
+    if found is None:
+        found = row_in(getattr(request, "kwargs", None), getattr(task, "row_model", None))
     return found if isinstance(found, _REFERENCES) else None
 
 
@@ -94,7 +97,7 @@ def call_text(task: Any) -> str:
     """Return the running task's call: ``shop.models.Order.ship <shop.Order 5> express=True``."""
     request = task.request
     args, kwargs = _shown(request.args), _shown(request.kwargs)
-    row = row_in(request.kwargs, getattr(task, "row_model", None))
+    row = row_of(task) or row_in(request.kwargs, getattr(task, "row_model", None))
     words = [task.name] if row is None else [task.name, repr(row)]
     words += [saferepr(_without_instances(value), _SHORT) for value in args or ()]
     for name, value in (kwargs or {}).items():
@@ -127,7 +130,7 @@ class _Named:
         self.instance = instance
 
     def __repr__(self) -> str:
-        return f"<{self.instance._meta.label} {self.instance.pk}>"
+        return f"<{self.instance._meta.label} {shown(self.instance.pk)}>"
 
 
 class _Rows:
@@ -151,7 +154,10 @@ def _shown(part: Any) -> Any:
 
 
 def _without_instances(value: Any) -> Any:
-    return replace(value, _named)
+    try:
+        return replace(value, _named)
+    except RecursionError:  # which the serializer tells of, if it cannot carry it
+        return ...
 
 
 def _named(leaf: Any) -> Any:

@@ -7,6 +7,7 @@ named: by a manager of the model, or by a method of one that returns a queryset.
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import logging
 from collections.abc import Iterable, Mapping
@@ -16,9 +17,10 @@ from celery import shared_task
 from django.db import models
 
 from . import display
+from .arguments import sent_by
 from .bulk import Bulk
 from .exceptions import InvalidModelTask, ResultsNotKept
-from .policies import put_off
+from .failures import retrying
 
 if TYPE_CHECKING:
     from celery import Signature
@@ -167,7 +169,7 @@ def send_rows(
 ) -> str:
     """Send a method for the rows that have a name now; return the id of the ``BulkResult``."""
     bulk = planned(task.app, method, rows, args, kwargs, batch_size, options)
-    with put_off(task):
+    with retrying(task, functools.partial(sent_by, task.request)):
         bulk.send()
     result = bulk.result
     about = {

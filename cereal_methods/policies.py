@@ -1,48 +1,21 @@
-"""What happens to a task whose rows are gone, locked or cannot be asked for.
-
-None of it happens in the task's method, which has not begun: a fetch that could
-not be made is made again, by a message of its own, and does not count as a
-retry of the task's.
-"""
+"""How a task's rows are fetched: through which manager, with what beside them, locked or not."""
 
 from __future__ import annotations
 
-import logging
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
-from celery import states
-from celery.app.task import Context
-from celery.exceptions import Ignore, Reject, Retry
-from celery.utils.quorum_queues import detect_quorum_queues
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, connections
 
-from . import conf, display
-from .connections import UNAVAILABLE, reconnecting
+from .connections import code_of, reconnecting
 from .exceptions import InvalidModelTask
-from .hydration import check_database, fetch_all, fetching, missing_rows, rows_of
+from .hydration import check_database, fetch_all, rows_of
+from .keys import shown
 
 if TYPE_CHECKING:
-    from .references import ModelReference, QuerySetReference, Reference
-
-logger = logging.getLogger("cereal_methods")
-
-#: What is called with the task and the error before a task is recorded as discarded, if
-#: anything: who reads the record finds what was noted about it.
-before_discard: Final[ContextVar[Callable[[Any, Exception], Any] | None]] = ContextVar(
-    "before_discard", default=None
-)
-
-#: The state of a task that was discarded, because its row was gone or locked.
-IGNORED: Final = states.IGNORED
-
-#: The message header that counts how often a fetch was put off.
-_TRIES: Final = "cereal_fetch_tries"
+    from .references import ModelReference, Reference
 
 _ON_MISSING: Final = ("raise", "discard", "retry")
 _LOCK_OPTIONS: Final = frozenset({"nowait", "skip_locked", "of", "no_key", "batch"})
@@ -147,102 +120,60 @@ class RowPolicy:
                 name,
             )
 
-    def fetched(
-        self,
-        task: Any,
-        reference: ModelReference,
-        settle: Callable[[Any], Any],
-        fail: Callable[[Exception], Any] = lambda error: None,
-    ) -> AbstractContextManager[Any]:
-        """Give the row of ``self``, and what ``settle`` returns for it: the other arguments.
+    @property
+    def of_others(self) -> RowPolicy:
+        """The policy of a method's other rows, which are fetched in no way of their own."""
+        return _PLAIN[self.on_missing] if self.on_missing in _PLAIN else RowPolicy(self.on_missing)
 
-        The row comes first, in a transaction of its own and locked if it is to be: what
-        is fetched before a lock is old when the lock is there. ``fail`` is told why
-        something could not be fetched.
+    def fetch(
+        self, references: Sequence[Reference], known: Mapping[ModelReference, Any] | None = None
+    ) -> list[Any]:
+        """Return what the references name, in their order; see ``fetch_all``.
+
+        Where rows are to be locked it must be called inside ``atomic``. Raises
+        ``RowLocked`` for a row that is locked by another transaction and not waited for.
         """
+        if not self.fetches_self:
+            return fetch_all(references, known)
+        return fetch_all(references, known, self._query, self.manager)
 
-        def fetch() -> Any:
-            row = self._fetch(reference)
-            found = row, settle(row)
-            begin(task)
-            return found
-
-        return self._fetching(task, reference.using, fetch, fail)
-
-    def fetch_rows(
-        self, task: Any, rows: QuerySetReference, others: Callable[[], Any]
-    ) -> tuple[dict[Any, Any], Any]:
-        """Return the rows of a batch that are there, by their keys, and what ``others`` returns.
-
-        The rows are fetched with one query.
-        """
-        with _put_off(task, self):
-            queryset = self._queryset(rows)
-            found = reconnecting(rows.using, lambda: rows_of(queryset.all(), rows.pks))
-            return found, others()
-
-    def locked_rows(
-        self, task: Any, rows: QuerySetReference, others: Callable[[], Any]
-    ) -> AbstractContextManager[Any]:
-        """Give what ``fetch_rows`` returns, in a transaction in which all rows are locked."""
-
-        def fetch() -> Any:
-            queryset = self._locking(self._queryset(rows), rows.model, rows.using)
-            # In one order, or two batches with rows in common wait for each other.
-            return rows_of(queryset.order_by("pk"), rows.pks), others()
-
-        return self._fetching(task, rows.using, fetch)
-
-    @contextmanager
-    def _fetching(
-        self,
-        task: Any,
-        using: str,
-        fetch: Callable[[], Any],
-        fail: Callable[[Exception], Any] = lambda error: None,
-    ) -> Iterator[Any]:
-        """Give what ``fetch`` returns, in a transaction if something is to be locked."""
-
-        def fetch_locking() -> tuple[Any, ExitStack]:
-            with ExitStack() as opened:
-                opened.enter_context(transaction.atomic(using=using))
-                return reconnecting(using, fetch), opened.pop_all()
-
-        ignored: Ignore | None = None
+    def _query(self, model: Any, using: str, keys: list[Any]) -> dict[Any, Any]:
+        check_database(model, using)
+        if self.select_for_update is None:
+            return reconnecting(using, lambda: rows_of(self._queryset(model, using), keys))
+        lock = self.select_for_update
+        queryset = self._locked(self._queryset(model, using), model, using)
+        if len(keys) > 1:
+            # In one order, or two tasks with rows in common wait for each other.
+            queryset = queryset.order_by("pk")
         try:
-            with ExitStack() as stack:
-                try:
-                    if self.locks:
-                        found, opened = reconnecting(using, fetch_locking)
-                        stack.enter_context(opened)
-                    else:
-                        found = reconnecting(using, fetch)
-                except Exception as error:
-                    raise _NotFetched(error) from error
-                try:
-                    yield found
-                except Ignore as error:
-                    # task.replace() raises it: the method has done its work, which stays.
-                    ignored = error
-        except _NotFetched as failed:
-            # After the transaction, which would take back what on_missing does.
-            fail(failed.error)
-            with _put_off(task, self):
-                raise failed.error from failed.error.__cause__
-        if ignored is not None:
-            raise ignored
+            # A connection that dies here takes the transaction along, and both are opened anew.
+            found = reconnecting(using, lambda: rows_of(queryset, keys))
+        except DatabaseError as error:
+            if lock.get("nowait") and _says_locked(error):
+                raise rows_locked(model._meta.label, keys, using) from error
+            raise
+        if lock.get("skip_locked") and len(found) < len(keys):
+            absent = [key for key in keys if key not in found]
+            locked = list(self._queryset(model, using).filter(pk__in=absent).values_list("pk"))
+            if locked:
+                raise rows_locked(model._meta.label, [key for (key,) in locked], using)
+        return found
 
-    def miss(self, task: Any, reference: ModelReference) -> NoReturn:
-        """Raise what ends or puts off the task for a row that is gone."""
-        with _put_off(task, self):
-            raise missing_rows([reference], manager=self.manager)
-        raise AssertionError  # pragma: no cover
-
-    def _queryset(self, reference: Reference) -> Any:
-        model: Any = reference.model
-        check_database(model, reference.using)
-        manager = getattr(model, self.manager) if self.manager else model._base_manager
-        queryset = manager.using(reference.using)
+    def _queryset(self, model: Any, using: str) -> Any:
+        manager = model._base_manager
+        if self.manager is not None:
+            managers = {each.name: each for each in model._meta.managers}
+            if self.manager not in managers:
+                raise InvalidModelTask(
+                    f"Rows of {model._meta.label} are to be fetched by the manager "
+                    f"{self.manager!r}, which it does not have. It has "
+                    f"{', '.join(sorted(managers))}. With rows= of @task each parameter has "
+                    "options of its own.",
+                    self.manager,
+                )
+            manager = managers[self.manager]
+        queryset = manager.using(using)
         if self.select_related:
             names: Any = () if self.select_related is True else self.select_related
             queryset = queryset.select_related(*names)
@@ -250,34 +181,13 @@ class RowPolicy:
             queryset = queryset.prefetch_related(*self.prefetch_related)
         return queryset
 
-    def _locking(self, queryset: Any, model: Any, using: str) -> Any:
-        if self.select_for_update is None:
-            return queryset
-        options = {key: value for key, value in self.select_for_update.items() if key != "batch"}
+    def _locked(self, queryset: Any, model: Any, using: str) -> Any:
+        lock = self.select_for_update or {}
+        options = {key: value for key, value in lock.items() if key != "batch"}
         if self.select_related and connections[using].features.has_select_for_update_of:
             # The row alone: related ones may be null, and such a join cannot be locked.
             options = {"of": ("self", *_parent_links(model)), **options}
         return queryset.select_for_update(**options)
-
-    def _fetch(self, reference: ModelReference) -> Any:
-        model: Any = reference.model
-        queryset = self._locking(self._queryset(reference), model, reference.using)
-        lock = self.select_for_update
-        try:
-            with fetching(reference.using):
-                for row in queryset.filter(pk=reference.pk):
-                    return row
-        except DatabaseError as error:
-            if lock and lock.get("nowait") and _says_locked(error):
-                raise RowLocked(reference) from error
-            raise
-        if (
-            lock
-            and lock.get("skip_locked")
-            and model._base_manager.using(reference.using).filter(pk=reference.pk).exists()
-        ):
-            raise RowLocked(reference)
-        raise missing_rows([reference], manager=self.manager)
 
 
 def _parent_links(model: Any) -> Iterator[str]:
@@ -291,20 +201,28 @@ def _parent_links(model: Any) -> Iterator[str]:
 
 DEFAULT: Final = RowPolicy()
 
+_PLAIN: Final[Mapping[Any, RowPolicy]] = {each: RowPolicy(each) for each in _ON_MISSING}
+
 
 class RowLocked(Exception):
-    """A row is locked by another transaction, and the task is not to wait for it."""
+    """Rows are locked by another transaction, and the task is not to wait for them.
 
-    def __init__(self, reference: ModelReference) -> None:
-        super().__init__(f"{reference!r} is locked by another transaction.")
-        self.reference = reference
+    ``label``, ``keys`` and ``using`` say which; an error that was read from a result backend
+    has its message alone.
+    """
+
+    label: str
+    keys: Sequence[Any]
+    using: str
 
 
-class _NotFetched(Exception):
-    """A row could not be fetched, in a transaction that is to end first."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
+def rows_locked(label: str, keys: Sequence[Any], using: str) -> RowLocked:
+    """Return the error that names rows which are locked."""
+    named = ", ".join(f"<{label} {shown(key)}>" for key in keys[:5])
+    verb = "is" if len(keys) == 1 else "are"
+    error = RowLocked(f"{named} {verb} locked by another transaction.")
+    error.label, error.keys, error.using = label, list(keys), using
+    return error
 
 
 def policy_of(task: Any) -> RowPolicy:
@@ -313,165 +231,6 @@ def policy_of(task: Any) -> RowPolicy:
     return policy
 
 
-def fetch_for(task: Any, references: Sequence[Reference]) -> list[Any]:
-    """Return what the references of a task's message name, by the task's policy.
-
-    ``task`` is the Celery task that runs, or None. Raises what ends or puts off
-    the task where rows are gone or their database is unavailable.
-    """
-    try:
-        return fetch_all(references)
-    except Exception:
-        with _put_off(task, policy_of(task)):
-            raise
-
-
-def begin(task: Any) -> None:
-    """Note that all rows of the running task are there: its next fetches count anew."""
-    headers = task.request.headers if task else None
-    if headers:
-        headers.pop(_TRIES, None)
-
-
-@contextmanager
-def _put_off(task: Any, policy: RowPolicy) -> Iterator[None]:
-    """Turn the failure of a fetch into what the task's policy makes of it."""
-    try:
-        yield
-    except ObjectDoesNotExist as error:
-        if policy.on_missing == "raise" or _runs_inline(task):
-            raise
-        if policy.on_missing == "retry":
-            _retry(task, error)
-        if callable(policy.on_missing):
-            policy.on_missing(error)
-        _discard(task, error)
-    except RowLocked as error:
-        lock = policy.select_for_update or {}
-        if lock.get("skip_locked") and not _runs_inline(task):
-            _discard(task, error)
-        _retry(task, error)
-    except UNAVAILABLE as error:
-        _retry(task, error)
-
-
-def put_off(task: Any) -> AbstractContextManager[None]:
-    """Send a running task's message again, later, where a database is away in this context."""
-    return _put_off(task, DEFAULT)
-
-
-def _runs_inline(task: Any) -> bool:
-    """Whether nothing but an exception can tell the caller: no message has brought the task."""
-    return not task or bool(task.request.called_directly)
-
-
-def _discard(task: Any, error: Exception) -> NoReturn:
-    request = task.request
-    logger.warning(
-        "Task %s[%s] is discarded: %s",
-        task.name,
-        request.id,
-        error,
-        extra=display.fields(task, _row_of(error)),
-    )
-    if tell := before_discard.get():
-        tell(task, error)
-    if not request.is_eager:
-        if request.chord:  # whose body would wait for it
-            task.backend.mark_as_done(request.id, None, request=request)
-        elif not request.ignore_result:
-            task.backend.store_result(request.id, None, IGNORED, request=request)
-        _end_chain(task.backend, request.chain)
-    raise Ignore(str(error)) from error
-
-
-def _row_of(error: Exception) -> ModelReference | None:
-    """Return the row that an error is about, if it says so."""
-    if isinstance(error, RowLocked):
-        return error.reference
-    missing: list[ModelReference] = getattr(error, "references", [])
-    return missing[0] if missing else None
-
-
-def _end_chain(backend: Any, chain: Any) -> None:
-    """Count a discarded task's chain as done where a chord waits for the end of it."""
-    # As Backend.mark_as_failure does for tasks that fail.
-    elements = list(chain or ())
-    for element in elements:
-        context: Any = Context(element)
-        context.update(context.options)
-        context.id, context.group = context.options.get("task_id"), context.options.get("group_id")
-        if "chord" in context.options:
-            backend.mark_as_done(context.id, None, request=context)
-        kind, parts = getattr(context, "subtask_type", None), context.kwargs or {}
-        if kind == "chord" and parts.get("body") is not None:
-            elements.append(parts["body"])
-        elif kind == "group":
-            elements.extend(parts.get("tasks") or ())
-
-
-def _retry(task: Any, error: Exception) -> NoReturn:
-    """Send the message once more, to run later; raise ``error`` when it was often enough."""
-    if _runs_inline(task) or task.request.is_eager:
-        raise error
-    request = task.request
-    tries = (request.headers or {}).get(_TRIES, 0)
-    if tries >= conf.get("FETCH_MAX_RETRIES"):
-        raise error
-    longest = conf.get("FETCH_RETRY_BACKOFF_MAX")
-    countdown = min(conf.get("FETCH_RETRY_BACKOFF") * 2**tries, longest)
-    countdown *= random.uniform(1.0, 1.25)  # noqa: S311  (tasks that failed together part)
-    if detect_quorum_queues(task.app, "amqp")[0]:
-        countdown = max(countdown, 1)  # they count whole seconds, and refuse none
-    args, kwargs = plainly(request.args, request.kwargs)
-    # The serializer of the message that came: the task's own may not carry its references.
-    carrier = getattr(request.args, "serializer", None)
-    is_alias = task.serializer == "django_cereal_pickle"
-    options = {"serializer": carrier} if carrier and not is_alias else {}
-    signature = task.signature_from_request(
-        request,
-        args,
-        kwargs,
-        countdown=countdown,
-        retries=request.retries,
-        headers={**(request.headers or {}), _TRIES: tries + 1},
-        **_texts(request),
-        **options,
-    )
-    logger.warning(
-        "Task %s[%s] fetches its rows again in %.1fs: %s: %s",
-        task.name,
-        request.id,
-        countdown,
-        type(error).__name__,
-        error,
-        extra=display.fields(task, _row_of(error)),
-    )
-    try:
-        signature.apply_async()
-    except Exception as failure:  # the broker is away too
-        if task.acks_late:
-            raise Reject(str(error), requeue=True) from failure
-        raise error from failure
-    raise Retry(str(error), error, countdown) from error
-
-
-def plainly(*parts: Any) -> tuple[Any, ...]:
-    """Return parts of a message's body with references in place, if they came in a message."""
-    return tuple(
-        part.plainly(references=True) if hasattr(part, "plainly") else part for part in parts
-    )
-
-
-def _texts(request: Any) -> dict[str, str]:
-    """Return the texts of a message's arguments, which its caller may have chosen."""
-    texts = {name: getattr(request, name, None) for name in ("argsrepr", "kwargsrepr")}
-    return {name: text for name, text in texts.items() if text}
-
-
 def _says_locked(error: DatabaseError) -> bool:
-    cause: Any = error.__cause__
     # PostgreSQL: lock_not_available. MySQL: ER_LOCK_NOWAIT; MariaDB: ER_LOCK_WAIT_TIMEOUT.
-    return getattr(cause, "sqlstate", None) == "55P03" or bool(
-        getattr(cause, "args", None) and cause.args[0] in (3572, 1205)
-    )
+    return code_of(error) in ("55P03", 3572, 1205)

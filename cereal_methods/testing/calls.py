@@ -11,10 +11,10 @@ from celery import Task, current_app
 from django.apps import apps
 from kombu.serialization import dumps, loads, registry  # type: ignore[attr-defined]
 
-from ..arguments import NO_EMBED, THIS
+from ..arguments import plainly
 from ..bound import BoundModelTask
+from ..calls import NO_EMBED, THIS
 from ..exceptions import InvalidModelTask, RecordingError
-from ..policies import plainly
 from ..references import (
     ModelReference,
     QuerySetReference,

@@ -11,7 +11,7 @@ from celery.utils.time import maybe_iso8601, maybe_make_aware
 from kombu import Message
 from kombu.serialization import registry  # type: ignore[attr-defined]
 
-from ..policies import plainly
+from ..arguments import plainly
 from .calls import Call, Expected
 
 if TYPE_CHECKING:
