@@ -7,15 +7,18 @@ of that fetches, so a row that is gone cannot make a state unreadable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import django
 from celery import current_task
 from celery.states import EXCEPTION_STATES, READY_STATES
+from django.apps import apps
 
-from .arguments import Decoder, unreadable
+from .calls import Decoder, unreadable
+from .exceptions import InvalidMessage
 from .hydration import fetch_all
-from .references import from_wire
+from .references import all_from_wire
 
 #: Celery's task that joins a chord's parts: it only forwards them.
 _CHORD_UNLOCK: Final = "celery.chord_unlock"
@@ -29,17 +32,23 @@ def decode_result(decoder: Decoder, blob: Any, wire: list[Any], mark: str) -> An
     parts of a chord, references stay references: the first may name the very
     row whose loss it reports, the second are only forwarded to the body.
     """
-    references = list(map(from_wire, wire))
-    outline = _decode(decoder, blob, references, mark)
-    if not references or _is_chord_part(outline):
-        return outline
+    if not apps.ready and not apps.loading:
+        django.setup()  # ``celery result`` reads results without it
+    if not wire:
+        return _decode(decoder, blob, (), mark)
+    # What kind of result it is can be told without making the user's objects, whose
+    # __setstate__ may need the instances.
+    outline = _decode(decoder, blob, all_from_wire(wire), mark, peek=True)
     if isinstance(outline, dict) and "status" in outline and "result" in outline:
-        if outline["status"] in EXCEPTION_STATES:
+        if outline["status"] not in EXCEPTION_STATES:
+            return ResultRecord(outline, decoder, blob, wire, mark)
+        try:
+            return _decode(decoder, blob, all_from_wire(wire), mark)
+        except InvalidMessage:  # what was raised is told all the same
             return outline
-        return ResultRecord(outline, decoder, blob, wire, mark)
-    if _in_chord_unlock():
-        return outline
-    return _decode(decoder, blob, fetch_all(references), mark)
+    if _is_chord_part(outline) or _in_chord_unlock():
+        return _forwarded(decoder, blob, wire, mark)
+    return _fetched(decoder, blob, wire, mark)
 
 
 class ResultRecord(dict[str, Any]):
@@ -52,11 +61,12 @@ class ResultRecord(dict[str, Any]):
         self._encoded: tuple[Decoder, Any, list[Any], str] | None = (decoder, blob, wire, mark)
 
     def _settle(self) -> None:
-        if self._encoded is not None and not _in_chord_unlock():
-            decoder, blob, wire, mark = self._encoded
-            rows = fetch_all(list(map(from_wire, wire)))
-            super().__setitem__("result", _decode(decoder, blob, rows, mark)["result"])
-            self._encoded = None
+        if self._encoded is not None:
+            if _in_chord_unlock():
+                super().__setitem__("result", _forwarded(*self._encoded)["result"])
+            else:
+                super().__setitem__("result", _fetched(*self._encoded)["result"])
+                self._encoded = None
 
     def __getitem__(self, key: str) -> Any:
         if key == "result":
@@ -99,9 +109,23 @@ class ResultRecord(dict[str, Any]):
         return super().__iter__()
 
 
-def _decode(decoder: Decoder, blob: Any, rows: list[Any], mark: str) -> Any:
+def _fetched(decoder: Decoder, blob: Any, wire: list[Any], mark: str) -> Any:
+    return _decode(decoder, blob, fetch_all(all_from_wire(wire)), mark)
+
+
+def _forwarded(decoder: Decoder, blob: Any, wire: list[Any], mark: str) -> Any:
+    """Return a result with its references in place, unless only the instances will do."""
     try:
-        return decoder.decode(blob, rows, mark)
+        return _decode(decoder, blob, all_from_wire(wire), mark)
+    except InvalidMessage:
+        return _fetched(decoder, blob, wire, mark)
+
+
+def _decode(
+    decoder: Decoder, blob: Any, rows: Sequence[Any], mark: str, *, peek: bool = False
+) -> Any:
+    try:
+        return (decoder.peek if peek else decoder.decode)(blob, rows, mark)
     except Exception as error:
         raise unreadable("result", decoder, error) from (error if decoder.is_signed else None)
 

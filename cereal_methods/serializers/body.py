@@ -1,7 +1,12 @@
 """Message bodies: what the four formats have in common.
 
-A body is a header of one line of JSON, the encoded arguments and the encoded
-embed, or the encoded result::
+A body without references is what kombu's own serializer of the format writes, byte
+for byte, and any such body is read: other languages, monitors and results stored
+before the serializer was changed need to know nothing of this library. Signed bodies
+are the exception: they always have the header below.
+
+A body with references is a header of one line of JSON, the encoded arguments and the
+encoded embed, or the encoded result::
 
     {"cereal":1,"refs":[["shop.Order",5,"default"]],"call":13,"this":0}
     [["dhl"],{}]
@@ -16,6 +21,11 @@ embed, or the encoded result::
 ``mark``    the key of a reference in the blobs of ``cereal-json``, if not the usual.
 
 A blob is decoded only when it is needed, in the task's own ``try``.
+
+Kombu's serializers never write a body that begins like a header, ``{"cereal":`` and a
+digit: its JSON has a space after a colon, its YAML quotes such a string, and in
+MessagePack ``{`` is the number 123, which nothing can follow. Old bodies have a header
+without references; they are read too.
 """
 
 from __future__ import annotations
@@ -27,28 +37,31 @@ from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 from celery import current_app
-from celery._state import _get_active_apps, get_current_app  # type: ignore[attr-defined]
-from django.core.signals import setting_changed
 from django.db import models
-from kombu.serialization import (  # type: ignore[attr-defined]
-    prepare_accept_content,
-    registry,
-)
 
-from ..arguments import NO_EMBED, THIS, Call, Frame, LazyArgs, LazyEmbed, LazyKwargs
+from ..arguments import LazyArgs, LazyEmbed, LazyKwargs
+from ..calls import INTERRUPTS, NO_EMBED, Call, Frame, unreadable
 from ..exceptions import (
+    CerealError,
+    EncodingFailed,
     InvalidMessage,
     SerializerNotAccepted,
     UnknownVersion,
     UnsupportedValue,
 )
-from ..references import ModelReference, QuerySetReference, Reference, from_plain
+from ..references import (
+    THIS,
+    ModelReference,
+    QuerySetReference,
+    Reference,
+    from_plain,
+)
 from ..results import decode_result
+from .acceptance import check_accepted, check_foreign
+from .nesting import DEEPEST, is_deep, is_too_deep
+from .tables import MARK, PLAIN_CALL, PLAIN_RESULT, REFERENCED, ReferenceFound, Table, have_rows
 
 VERSION: Final = 1
-
-#: The key of a reference in a blob of JSON, unless the arguments have it themselves.
-MARK: Final = "$ref"
 
 _json: Final = json.JSONEncoder(separators=(",", ":")).encode
 _name: Final = lru_cache(maxsize=1000)(_json)  # labels and aliases, of which there are few
@@ -57,17 +70,14 @@ _load_first: Final = json.JSONDecoder().raw_decode
 #: Set where a worker decodes a message: a body of another kind is then refused unread.
 call_expected: Final[ContextVar[bool]] = ContextVar("call_expected", default=False)
 
-#: A header with more brackets than this may be nested too deep to be read.
-_FLAT: Final = 200
-#: How deep lists can be in a header's references: the keys of rows, each with many parts.
-_DEPTH: Final = 4
-
 _EMBED_KEYS: Final = NO_EMBED.keys()
 
-# How a header ends, and how it says what it heads: in a string of JSON the quotes would
-# be escaped.
-_TEXT: Final[Any] = ("\n", '"call":', '"embed":', '"eager":')
-_BYTES: Final[Any] = (b"\n", b'"call":', b'"embed":', b'"eager":')
+# How a header begins and ends, and how it says what it heads: in a string of JSON the
+# quotes would be escaped.
+_TEXT: Final[Any] = ('{"cereal":', "\n", '"call":', '"embed":', '"eager":')
+_BYTES: Final[Any] = tuple(text.encode() for text in _TEXT)
+
+__all__ = ["check_accepted", "check_foreign"]
 
 
 def row_at(rows: Sequence[Any], place: Any) -> Any:
@@ -80,20 +90,6 @@ def row_at(rows: Sequence[Any], place: Any) -> Any:
 def as_bytes(data: Any) -> bytes:
     """Return the bytes of a binary body, in whatever type a transport hands it over."""
     return data.encode("latin-1", "replace") if isinstance(data, str) else bytes(data)
-
-
-class Table:
-    """The references of a body that is being written, each one once."""
-
-    def __init__(self, mark: str = MARK, *, is_call: bool = True) -> None:
-        self.places: dict[Reference, int] = {}
-        self.mark = mark
-        self.is_call = is_call
-        self.marks_written = 0
-
-    def add(self, reference: Reference) -> int:
-        """Return the place of a reference."""
-        return self.places.setdefault(reference, len(self.places))
 
 
 class BodyFormat:
@@ -117,6 +113,23 @@ class BodyFormat:
         """Return the value for display; must not import anything of the user's."""
         return self.decode(blob, rows, mark)
 
+    def has_header(self, body: Any, beginning: Any) -> bool:
+        """Tell whether a body has a header, and is not kombu's own."""
+        # The digit tells it from {"cereal": 1} as kombu's json writes it.
+        return bool(body.startswith(beginning) and body[10:11].isdigit())
+
+    def decode_plain(self, body: Any) -> Any:
+        """Return the value of a body without a header, as kombu's own serializer does."""
+        raise NotImplementedError
+
+    def containers(self, body: Any) -> int:
+        """Return how many lists and dicts a body without a header has at most."""
+        raise NotImplementedError
+
+    def begins_call(self, body: Any) -> bool:
+        """Tell whether a body without a header that cannot be read was that of a call."""
+        raise NotImplementedError
+
     def is_ambiguous(self, blobs: Sequence[Any], table: Table) -> bool:
         """Tell whether the user's data could be taken for references."""
         return False
@@ -135,27 +148,59 @@ class BodyFormat:
     def dumps(self, body: Any, name: str) -> Any:
         """Return the encoded body of a message or a result.
 
-        Raises ``UnsavedInstance``, ``UnsupportedValue`` for what the format cannot
-        carry, ``SerializerNotAccepted`` if no app of this process would accept it.
+        Raises ``SerializerNotAccepted`` if no app of this process would accept it, and
+        ``EncodingFailed`` with an ``UnsavedInstance``, ``UnsupportedKey`` or
+        ``UnsupportedValue`` as its cause for what the format cannot carry.
         """
+        try:
+            return self._dumps(body, name)
+        except SerializerNotAccepted:
+            raise
+        except CerealError as error:
+            raise EncodingFailed(error, error.about) from error
+
+    def _dumps(self, body: Any, name: str) -> Any:
         call = _as_call(body)
         if call is None:
+            result = body
+            if type(body) is dict:
+                body = _shown(body)
+                result = body.get("result")
+            if not self.is_signed and not isinstance(result, REFERENCED):
+                try:
+                    return self._encode(body, PLAIN_RESULT)
+                except ReferenceFound:  # what comes before the first is encoded once more
+                    pass
             return self._dump([body], is_call=False)
+
         check_accepted(name)
         args, kwargs, *embeds = call
-        if isinstance(kwargs, LazyKwargs):  # a retry sends the references that came
+        # A retry sends the references that came.
+        if type(args) is not tuple and isinstance(args, LazyArgs):
+            args = args.plainly(references=True)
+        if type(kwargs) is not dict and isinstance(kwargs, LazyKwargs):
             kwargs = kwargs.plainly(references=True)
-        this = kwargs.get(THIS)
-        if isinstance(this, models.Model):
-            this = ModelReference.of(this)
-        elif not isinstance(this, (ModelReference, QuerySetReference)):
-            this = from_plain(this)
+        this = _own_reference(kwargs[THIS]) if kwargs and THIS in kwargs else None
         if this is not None:
             kwargs = {key: value for key, value in kwargs.items() if key != THIS}
-        values = [(tuple(args), kwargs)]
+        elif not self.is_signed and not have_rows(args, kwargs):
+            try:
+                return self._encode((args, kwargs, *embeds), PLAIN_CALL)
+            except ReferenceFound:
+                pass
+        values = [(tuple(args or ()), kwargs or {})]
         if embeds and any(embeds[0].values()):
             values += embeds
         return self._dump(values, this, is_eager=not embeds)
+
+    def _encode(self, value: Any, table: Table) -> Any:
+        try:
+            return self.encode(value, table)
+        except RecursionError:
+            raise UnsupportedValue(
+                f"{self.name} cannot carry data that is nested this deeply, or that contains "
+                "itself."
+            ) from None
 
     def _dump(
         self,
@@ -170,15 +215,9 @@ class BodyFormat:
             table = Table(mark, is_call=is_call)
             if this is not None:
                 table.add(this)
-            try:
-                blobs = [self.encode(values[0], table)]
-                fetch = len(table.places)
-                blobs += [self.encode(value, table) for value in values[1:]]
-            except RecursionError:
-                raise UnsupportedValue(
-                    f"{self.name} cannot carry data that is nested this deeply, or that "
-                    "contains itself."
-                ) from None
+            blobs = [self._encode(values[0], table)]
+            fetch = len(table.places)
+            blobs += [self._encode(value, table) for value in values[1:]]
             if not self.is_ambiguous(blobs, table):
                 break
             mark = f"${mark}"
@@ -202,13 +241,16 @@ class BodyFormat:
     def loads(self, data: Any) -> Any:
         """Return the body: of a call ``(args, kwargs, embed)``, of a result its value.
 
-        Runs no query. Of a call nothing but its first line is looked at, and that for
-        being one: what cannot be read raises ``InvalidMessage`` when the task unpacks its
-        arguments. The failure is then recorded, where an exception here would lose the
-        message without a trace.
+        Runs no query. A body without a header is its value, whoever wrote it. Of a call with
+        references only the header is inspected, to classify the body: what cannot be read
+        raises ``InvalidMessage`` when the task unpacks its arguments. The failure is then
+        recorded, where an exception here would lose the message without a trace.
         """
         body = data if isinstance(data, (str, bytes)) else bytes(data)
-        newline, says_call, says_embed, says_eager = _TEXT if isinstance(body, str) else _BYTES
+        words = _TEXT if isinstance(body, str) else _BYTES
+        beginning, newline, says_call, says_embed, says_eager = words
+        if not self.is_signed and not self.has_header(body, beginning):
+            return self._load_plain(body)
         end = body.find(newline, self.sealed)
         header = body[self.sealed : end if end >= 0 else len(body)]
         if says_call not in header:
@@ -223,11 +265,51 @@ class BodyFormat:
         embed = LazyEmbed(call) if says_embed in header else {**NO_EMBED}
         return LazyArgs(call), LazyKwargs(call), embed
 
+    def _load_plain(self, body: Any) -> Any:
+        try:
+            value = self._plain_value(body)
+            if not call_expected.get():
+                return value
+            if not _is_call(value):
+                raise InvalidMessage(
+                    "The message is no call of a task: its body is something else."
+                )
+            if self.containers(body) <= DEEPEST or not is_deep(value):
+                return value
+            # A consumer pickles the arguments into its pool, and ends if they are too deep for
+            # that. With a header they go there as bytes.
+            return self.loads(self._headed(*value))
+        except InvalidMessage as error:
+            if not self.begins_call(body):
+                raise
+            call = Call(self, body, error)
+            return LazyArgs(call), LazyKwargs(call), {**NO_EMBED}
+
+    def _headed(self, args: Any, kwargs: Any, embed: Any) -> Any:
+        values = [(args, kwargs), *([embed] if embed and any(embed.values()) else [])]
+        try:
+            return self._dump(values)
+        except CerealError as error:
+            raise unreadable("body", self, error) from None
+
+    def _plain_value(self, body: Any) -> Any:
+        try:
+            return self.decode_plain(self.open(body))
+        except INTERRUPTS:
+            raise
+        except UnicodeDecodeError:
+            raise InvalidMessage(f"The message is not a {self.name} body.") from None
+        except Exception as error:
+            raise unreadable("body", self, error) from None
+
     def read(self, body: Any) -> Frame:
         """Return the parts of a body, verified and not yet decoded.
 
         Raises ``InvalidMessage`` if it is damaged, forged, or of another version.
         """
+        beginning = _TEXT[0] if isinstance(body, str) else _BYTES[0]
+        if not self.is_signed and not self.has_header(body, beginning):
+            self._plain_value(body)  # the call is there because this fails
         try:
             line, newline, rest = self.open(body).partition(self.newline)
             text = line if isinstance(line, str) else line.decode()
@@ -240,7 +322,7 @@ class BodyFormat:
             if isinstance(error, InvalidMessage):
                 raise
             header = None
-        if type(header) is not dict or "cereal" not in header or _is_too_deep(text, header):
+        if type(header) is not dict or "cereal" not in header or is_too_deep(text, header):
             raise InvalidMessage(
                 f"The message is not a {self.name} body, or it is truncated: it has no header."
             )
@@ -297,7 +379,7 @@ def _as_call(body: Any) -> tuple[Any, ...] | None:
         # What apply_async sends through the serializer when tasks run eagerly:
         # args and kwargs alone, as they were given.
         if len(body) == 2 and current_app.conf.task_always_eager and _is_eager(*body):
-            return body[0] or (), body[1] or {}
+            return body
     if isinstance(body, dict) and body.keys() >= {"task", "id", "args", "kwargs"}:
         raise UnsupportedValue(
             "Message protocol 1 cannot be sent with a cereal serializer. Remove "
@@ -306,64 +388,40 @@ def _as_call(body: Any) -> tuple[Any, ...] | None:
     return None
 
 
-def _is_too_deep(line: str, header: dict[str, Any]) -> bool:
-    """Tell whether a header's references are nested as those of no sender are."""
-    if len(line) <= _FLAT:
-        return False
-    brackets = line.count("[") + line.count("{")
-    return brackets > _FLAT and _goes_below(header.get("refs"), _DEPTH)
-
-
-def _goes_below(value: Any, levels: int) -> bool:
-    if type(value) is dict:
-        return any(type(item) in (list, dict) for item in value.values())
-    return type(value) is list and (
-        levels == 0
-        or any(_goes_below(item, levels - 1) for item in value if type(item) in (list, dict))
+def _is_call(value: Any) -> bool:
+    """Tell whether the value of a plain body is ``[args, kwargs, embed]``."""
+    return (
+        type(value) is list
+        and len(value) == 3
+        and type(value[0]) is list
+        and type(value[1]) is dict
+        and (value[2] is None or type(value[2]) is dict)
     )
+
+
+def _own_reference(this: Any) -> Reference | None:
+    """Return the reference under which a call has ``self``, if it is one."""
+    if isinstance(this, models.Model):
+        return ModelReference.of(this)
+    if isinstance(this, (ModelReference, QuerySetReference)):
+        return this
+    return from_plain(this)
+
+
+def _shown(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a backend's record with the text of the arguments that it tells (``result_extended``).
+
+    An encoder that is written in C may read a list or a dict without asking for its items.
+    """
+    args, kwargs = record.get("args"), record.get("kwargs")
+    if isinstance(args, LazyArgs):
+        record = {**record, "args": args.plainly(references=False)}
+    if isinstance(kwargs, LazyKwargs):
+        record = {**record, "kwargs": kwargs.plainly(references=False)}
+    return record
 
 
 def _is_eager(args: Any, kwargs: Any) -> bool:
     return (args is None or isinstance(args, (tuple, list))) and (
         kwargs is None or isinstance(kwargs, Mapping)
     )
-
-
-def check_accepted(name: str) -> None:
-    """Raise ``SerializerNotAccepted`` if no app of this process takes a serializer's messages."""
-    conf = get_current_app().conf
-    if _accepting.get(name) is conf:
-        return
-    content_type = registry.name_to_type.get(name, name)
-    apps = list(_get_active_apps()) or [current_app]
-    if not any(content_type in _accepted(app) for app in apps):
-        accepted = [*apps[0].conf.accept_content, name]
-        if all(app.main == "default" for app in apps):  # what Celery makes where there is none
-            raise SerializerNotAccepted(
-                f"No Celery app is loaded here, so nothing can be sent with {name!r}. Import the "
-                "project's in the __init__.py beside its celery.py, so that it comes with Django: "
-                "from .celery import app",
-                name,
-            )
-        raise SerializerNotAccepted(
-            f"Workers would drop this message: accept_content lacks {name!r}. Add to Django's "
-            f"settings: CELERY_ACCEPT_CONTENT = {accepted!r}",
-            name,
-        )
-    _accepting[name] = conf
-
-
-# By serializer, the configuration in which it was last found to be accepted: looking that
-# up takes longer than encoding a message.
-_accepting: Final[dict[str, Any]] = {}
-setting_changed.connect(lambda **kwargs: _accepting.clear(), weak=False)
-
-
-def check_foreign(name: str) -> None:
-    """Do what ``check_accepted`` does for serializers that do not do so by themselves."""
-    if not name.startswith("cereal-"):
-        check_accepted(name)
-
-
-def _accepted(app: Any) -> Any:
-    return prepare_accept_content(app.conf.accept_content)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kombu.exceptions import SerializerNotInstalled
 
-from ..arguments import LazyArgs, LazyEmbed, LazyKwargs
-from ..exceptions import CerealError, UnsupportedValue
-from ..references import reference_of
-from .body import BodyFormat, Table, as_bytes, row_at
+from ..arguments import with_plain_containers
+from ..exceptions import CerealError, InvalidMessage, UnsupportedValue
+from .body import BodyFormat, as_bytes, row_at
+
+if TYPE_CHECKING:
+    from .tables import Table
 
 try:
     import msgpack
@@ -24,6 +26,33 @@ except ImportError as error:
 _REFERENCE: Final = 0x43
 _MARK: Final = b"$ref"
 
+#: The bytes that no list and no dict begins with.
+_NO_CONTAINERS: Final = bytes(
+    byte for byte in range(256) if not (0x80 <= byte <= 0x9F or 0xDC <= byte <= 0xDF)
+)
+
+
+#: What every timestamp has in it, and the most of them that one dict may have as keys: how they
+#: are hashed is known, and a dict whose keys have one hash takes long.
+_TIMESTAMP: Final = b"\xff"
+_MOST_TIMESTAMPS: Final = 64
+
+
+def _unpack(blob: Any, **hooks: Any) -> Any:
+    if _TIMESTAMP in as_bytes(blob):  # most bodies have none, and take less time without a hook
+        hooks["object_pairs_hook"] = _as_dict
+    return msgpack.unpackb(blob, raw=False, strict_map_key=False, **hooks)
+
+
+def _as_dict(pairs: Any) -> dict[Any, Any]:
+    pairs = list(pairs)
+    if (
+        len(pairs) > _MOST_TIMESTAMPS
+        and sum(type(key) is msgpack.Timestamp for key, _ in pairs) > _MOST_TIMESTAMPS
+    ):
+        raise InvalidMessage("The message has a dict with too many timestamps among its keys.")
+    return dict(pairs)
+
 
 class MsgpackFormat(BodyFormat):
     """The format of ``cereal-msgpack``."""
@@ -34,17 +63,17 @@ class MsgpackFormat(BodyFormat):
         """Return the MessagePack of ``value``, its references entered in ``table``."""
 
         def default(obj: Any) -> Any:
-            reference = reference_of(obj)
-            if reference is not None:
-                return msgpack.ExtType(_REFERENCE, _MARK + str(table.add(reference)).encode())
-            if isinstance(obj, (LazyArgs, LazyKwargs, LazyEmbed)):
-                return obj.plainly(references=table.is_call)
+            place = table.place_of(obj)
+            if place is not None:
+                return msgpack.ExtType(_REFERENCE, _MARK + str(place).encode())
             raise UnsupportedValue(
                 f"cereal-msgpack cannot carry a value of type {type(obj).__qualname__}. Convert "
                 "it, or send the task with serializer='cereal-pickle'.",
                 type(obj),
             )
 
+        # msgpack looks into lists and dicts without asking them, and these may not be filled yet.
+        value = with_plain_containers(value, references=table.is_call)
         try:
             packed: bytes = msgpack.packb(value, default=default, use_bin_type=True)
         except (TypeError, ValueError, OverflowError) as error:
@@ -65,7 +94,20 @@ class MsgpackFormat(BodyFormat):
                 return row_at(rows, int(data.removeprefix(_MARK)))
             return msgpack.ExtType(code, data)
 
-        return msgpack.unpackb(blob, ext_hook=ext_hook, raw=False, strict_map_key=False)
+        return _unpack(blob, ext_hook=ext_hook)
+
+    def decode_plain(self, body: bytes) -> Any:
+        """Return the value of a body that kombu's ``msgpack`` may have written."""
+        return _unpack(body)
+
+    def containers(self, body: Any) -> int:
+        """Return how many lists and dicts a body has at most."""
+        return len(as_bytes(body).translate(None, _NO_CONTAINERS))
+
+    def begins_call(self, body: Any) -> bool:
+        """Tell whether a body that cannot be read was that of a call."""
+        data = as_bytes(body)
+        return data[:1] == b"\x93" and b"\xa9callbacks" in data
 
     def seal(self, header: str, blobs: Sequence[bytes]) -> bytes:
         """Return the body."""

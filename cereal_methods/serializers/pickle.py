@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..arguments import LazyArgs, LazyEmbed, LazyKwargs
 from ..exceptions import (
@@ -20,8 +20,11 @@ from ..exceptions import (
     UnsupportedValue,
 )
 from ..references import reference_of
-from .body import BodyFormat, Table, as_bytes
+from .body import BodyFormat, as_bytes
 from .signing import SIZE, sign, verify
+
+if TYPE_CHECKING:
+    from .tables import Table
 
 _VERSION: Final = b"\x01"
 _PROTOCOL: Final = 5
