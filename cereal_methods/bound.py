@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import copy
+import inspect
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+)
 
 from asgiref.sync import sync_to_async
 from django.db import models, router
-from wrapt import BoundFunctionWrapper, CallableObjectProxy
 
-from . import bulk, canvas, periodic, tasks
-from .arguments import THIS
+from . import bulk, canvas, headers, periodic, publishing, tasks
 from .exceptions import InvalidModelTask
 from .policies import policy_of
-from .references import ModelReference, from_plain, to_references
+from .proxies import Proxy, ProxyWithTask
+from .references import THIS, ModelReference, from_plain, to_references
 from .serializers.body import check_foreign
 
 if TYPE_CHECKING:
@@ -24,33 +32,13 @@ if TYPE_CHECKING:
 
     from .tallies import BulkResult
 
-    class _Bound:
-        """What is used of wrapt's wrapper; its own types let any attribute through."""
-
-        __name__: str
-        __qualname__: str
-        __wrapped__: Any
-        __func__: Any
-        __self__: Any
-        _self_instance: Any
-        _self_owner: Any
-        _self_parent: Any
-
-else:
-
-    class _Bound(BoundFunctionWrapper, CallableObjectProxy):
-        # A call goes straight to the method, without a wrapper that is Python: it would
-        # take most of the call's time.
-        __call__ = CallableObjectProxy.__call__
-
-
 M = TypeVar("M")
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R_co = TypeVar("R_co", covariant=True)
 
 
-class BoundModelTask(_Bound, Generic[P, R_co]):
+class BoundModelTask(Proxy, Generic[P, R_co]):
     """A model task as it is found on an instance, a class or a manager."""
 
     if TYPE_CHECKING:
@@ -71,7 +59,7 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         return found
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R_co]:
-        """Send the method to a worker; shortcut of ``apply_async``.
+        """Send the method to a worker; shortcut of ``apply_async``, without its options.
 
         Raises ``TypeError`` if the arguments do not fit the method, and
         ``UnsavedInstance`` if an instance has no row.
@@ -84,13 +72,21 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         kwargs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> AsyncResult[R_co]:
-        """Send the method to a worker, with the options of ``Task.apply_async``."""
+        """Send the method to a worker, with the options of ``Task.apply_async``.
+
+        Raises ``TypeError`` for an option that nobody takes.
+        """
         task = self.task
         if self._waits_for_commit(task):
             return self.apply_async_on_commit(args, kwargs, **options)
-        _, args, kwargs = self._arguments(task, args, kwargs)
+        if options:
+            publishing.check_options(task, options)
+        _, sent_args, sent_kwargs = self._arguments(task, args, kwargs)
         check_foreign(options.get("serializer") or task.serializer)
-        return task.apply_async(args, kwargs, **options)
+        try:
+            return task.apply_async(sent_args, sent_kwargs, **options)
+        except TypeError as error:
+            self._raise_as_written(error, "apply_async", args, kwargs)
 
     def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R_co]:
         """Send the method when the transaction of the row's database has committed."""
@@ -112,12 +108,17 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         does not keep other callbacks from running.
         """
         task = self.task
-        using, args, kwargs = self._arguments(task, args, kwargs)
+        if options:
+            publishing.check_options(task, options, "apply_async_on_commit")
+        using, sent_args, sent_kwargs = self._arguments(task, args, kwargs)
         check_foreign(options.get("serializer") or task.serializer)
         if task.typing:
-            task.__header__(*args, **kwargs)  # type: ignore[attr-defined]
+            try:
+                task.__header__(*sent_args, **sent_kwargs)  # type: ignore[attr-defined]
+            except TypeError as error:
+                self._raise_as_written(error, "apply_async_on_commit", args, kwargs)
         result: AsyncResult[R_co] = canvas.send_on_commit(
-            task, args, kwargs, using, robust, options
+            task, sent_args, sent_kwargs, using, robust, options
         )
         return result
 
@@ -167,6 +168,9 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
     ) -> Signature[R_co]:
         """Return the signature of a call, which holds references and no instances."""
         task = self.task
+        for options in (*starargs[:1], starkwargs):
+            if options:
+                publishing.check_options(task, options, "signature")
         _, args, kwargs = self._arguments(task, args, kwargs)
         return task.signature(args, kwargs, *starargs, **starkwargs)
 
@@ -224,7 +228,7 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
 
         Raises ``BulkInterrupted`` if it could send for some of the rows only.
         """
-        bulk = self._bulk(rows, args, kwargs, batch_size, options)
+        bulk = self._bulk("bulk_apply_async", rows, args, kwargs, batch_size, options)
         if self._waits_for_commit(bulk.task):
             canvas.on_commit(bulk.send, bulk.result, bulk.using)
             return bulk.result
@@ -255,7 +259,7 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         only then it has rows. The transaction is that of the database that the first
         row is written to.
         """
-        bulk = self._bulk(rows, args, kwargs, batch_size, options)
+        bulk = self._bulk("bulk_apply_async_on_commit", rows, args, kwargs, batch_size, options)
         canvas.on_commit(bulk.send, bulk.result, bulk.using, robust=robust)
         return bulk.result
 
@@ -298,11 +302,47 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         do not fit.
         """
         task, _ = self._for_many()
-        return periodic.signature(task, rows, args, kwargs, batch_size, options)
+        publishing.check_options(task, options, "bulk_signature")
+        try:
+            return periodic.signature(task, rows, args, kwargs, batch_size, options)
+        except TypeError as error:
+            self._raise_as_written(error, "bulk_signature", args, kwargs)
 
-    def _bulk(self, rows: Any, *call: Any) -> bulk.Bulk:
+    def _bulk(
+        self,
+        call: str,
+        rows: Any,
+        args: Any,
+        kwargs: Mapping[str, Any] | None,
+        batch_size: int | None,
+        options: Mapping[str, Any],
+    ) -> bulk.Bulk:
         task, model = self._for_many()
-        return bulk.Bulk(task, model, rows, *call)
+        publishing.check_options(task, options, call)
+        try:
+            return bulk.Bulk(task, model, rows, args, kwargs, batch_size, options)
+        except TypeError as error:
+            self._raise_as_written(error, call, args, kwargs)
+
+    def _raise_as_written(
+        self, error: TypeError, call: str, args: Any, kwargs: Mapping[str, Any] | None
+    ) -> NoReturn:
+        """Raise what is wrong with a call as its caller wrote it, or the error that came.
+
+        The task's header, which found it, knows nothing of the instance that comes first
+        where a method is sent from the class, and of options among the arguments.
+        """
+        signature, kwargs = inspect.signature(self), kwargs or {}
+        better = publishing.misplaced(self.__qualname__, signature, call, kwargs)
+        from_class = self._self_instance is None and self._self_parent.takes_row()
+        if better is None and from_class and not call.startswith("bulk") and THIS not in kwargs:
+            try:
+                headers.header(self.__qualname__, signature)(*(args or ()), **kwargs)
+            except TypeError as wrong:
+                better = wrong
+        if better is None:
+            raise error
+        raise better from None
 
     def _for_many(self) -> tuple[Any, type[models.Model]]:
         if self._self_instance is not None or not self._self_parent.takes_row():
@@ -377,12 +417,12 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         if not self._self_parent.takes_row(self._self_instance):
             using = router.db_for_write(self._owner()[0])
             return using, to_references(args), to_references(kwargs)
-        model, instance = self._owner()[0], self._self_instance
+        instance = self._self_instance
         given = kwargs.pop(THIS, None)
         if instance is None and given is None and args:
             given, *args = args
         if instance is None or given is not None:
-            reference = _reference_to(model, self.__qualname__, given)
+            reference = _reference_to(self._owner()[0], self.__qualname__, given)
             if instance is not None and reference != ModelReference.of(instance):
                 raise InvalidModelTask(
                     f"{self.__qualname__} was given this={reference!r} on another instance. "
@@ -395,51 +435,24 @@ class BoundModelTask(_Bound, Generic[P, R_co]):
         kwargs = {**to_references(kwargs), THIS: reference.as_plain()}
         return reference.using, to_references(tuple(args)), kwargs
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        self._refuse_patch(name)
-        super().__setattr__(name, value)
-
-    def __delattr__(self, name: str) -> None:
-        self._refuse_patch(name)
-        super().__delattr__(name)
-
-    def _refuse_patch(self, name: str) -> None:
-        # A mock in the place of delay would be forgotten at once, and the message sent.
-        if name in vars(BoundModelTask) and not name.startswith("_"):
-            raise AttributeError(
-                f"{self.__qualname__}.{name} cannot be set or patched: {self.__qualname__} is made "
-                f"anew whenever it is looked up. Patch {self.__qualname__} itself, or apply_async "
-                f"of {self.__qualname__}.task."
-            )
-
-    def __repr__(self) -> str:
-        instance = self._self_instance
-        of = ""
-        if isinstance(instance, models.Model):
-            of = f" of <{instance._meta.label} {instance.pk}>"
-        return f"<model task {self.__qualname__}{of}>"
-
-    __str__ = __repr__  # and not the bound method's, which has the instance's own
-
-    def __copy__(self) -> BoundModelTask[P, R_co]:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        # As Python's own bound methods do; wrapt leaves these decisions to subclasses.
-        if self._self_instance is None:
-            return self
-        return getattr(copy.deepcopy(self._self_instance, memo), self._self_parent._self_attribute)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        found = self._self_owner if self._self_instance is None else self._self_instance
-        return getattr, (found, self._self_parent._self_attribute)
+    def _offers(self) -> set[str]:
+        try:
+            self._owner()
+        except InvalidModelTask:
+            return set()
+        is_for_many = self._self_instance is None and self._self_parent.takes_row()
+        return super()._offers() - (_FOR_ONE if is_for_many else _FOR_MANY)
 
 
-class BoundModelTaskWithTask(BoundModelTask[P, R_co]):
+class BoundModelTaskWithTask(ProxyWithTask, BoundModelTask[P, R_co]):
     """A model task with ``bind=True``: a call passes the task, as Celery does."""
 
-    if not TYPE_CHECKING:
-        __call__ = BoundFunctionWrapper.__call__
+
+#: What is for a row, and for many of them.
+_FOR_ONE: Final = frozenset({"chunks", "map", "starmap"})
+_FOR_MANY: Final = frozenset(
+    name for name in vars(BoundModelTask) if name == "group" or name.startswith("bulk_")
+)
 
 
 def _sendable_manager(

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from celery import Task
-from django.db.models import Prefetch
 
-from .arguments import THIS
+from . import validators
 from .exceptions import InvalidModelTask
 from .options import SharedOptions
 from .policies import RowPolicy
+from .references import THIS
+
+#: What ``functools.lru_cache`` and ``functools.cache`` make of a function.
+CACHE: Final = type(lru_cache(len))
 
 #: The options of ``@model_task`` that are the library's and not Celery's.
 OWN_OPTIONS: Final = frozenset({"aliases", "on_commit", *RowPolicy.__slots__})
+
+#: Those of ``@task``; ``rows`` has them by parameter.
+FUNCTION_OPTIONS: Final = frozenset({"aliases", "rows", *RowPolicy.__slots__})
 
 _SHARED_OPTIONS: Final = frozenset({"base", "bind", *SharedOptions.__optional_keys__})
 
@@ -27,9 +34,15 @@ def check_method(method: Any, *, bind: bool) -> None:
     function = method.__func__ if isinstance(method, classmethod | staticmethod) else method
     wrong = None
     if isinstance(function, type | property) or not callable(function):
-        name = getattr(getattr(method, "fget", None), "__qualname__", name)
+        for inside in ("fget", "func", "real_func"):  # of Python's and Django's own decorators
+            name = getattr(getattr(function, inside, None), "__qualname__", name)
         kind = "class" if isinstance(function, type) else type(function).__name__
-        wrong = f"is a {kind} and no method. Decorate a function in the body of a model"
+        wrong = f"is a {kind}, not a method. Decorate a function in the body of a model"
+    elif isinstance(function, CACHE):
+        wrong = (
+            "is wrapped in functools.lru_cache, by which a worker would run it once for each row, "
+            "and keep the rows in memory. Leave the cache out"
+        )
     elif not hasattr(function, "__get__"):
         wrong = f"is a {type(function).__name__}, which does not bind to instances. Use a function"
     elif inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
@@ -63,52 +76,47 @@ def _wrong_parameters(function: Any, *, takes_self: bool, bind: bool) -> str | N
     return None
 
 
-def check_options(method: str, options: Mapping[str, Any]) -> None:
-    """Raise ``InvalidModelTask`` for an option that does not exist, or has no such value."""
+def check_options(owner: str, options: Mapping[str, Any], *, is_method: bool = True) -> None:
+    """Raise ``InvalidModelTask`` for an option that does not exist, or has no such value.
+
+    ``owner`` is the method or function, as errors name it.
+    """
+    decorator, own = ("@model_task", OWN_OPTIONS) if is_method else ("@task", FUNCTION_OPTIONS)
     base = options.get("base") or Task
-    known = {*OWN_OPTIONS, *_SHARED_OPTIONS, *(name for name in dir(base) if name[0] != "_")}
+    known = {*own, *_SHARED_OPTIONS, *(name for name in dir(base) if name[0] != "_")}
     for option, value in options.items():
         if option not in known:
+            if option in OWN_OPTIONS:
+                raise InvalidModelTask(
+                    f"{decorator} of {owner} has no option {option!r}, which is for methods.", owner
+                )
             near = difflib.get_close_matches(option, known, n=1)
             meant = f" Did you mean {near[0]!r}?" if near else ""
             raise InvalidModelTask(
-                f"@model_task of {method} has no option {option!r}.{meant} Options are those of "
-                "Celery's tasks and of model_task; those of a task class come with base=.",
-                method,
+                f"{decorator} of {owner} has no option {option!r}.{meant} Options are those of "
+                f"Celery's tasks and of {decorator[1:]}; those of a task class come with base=.",
+                owner,
             )
-        is_valid, expected = _VALUES.get(option, (None, ""))
-        if is_valid is not None and not is_valid(value):
+        expected = validators.expected(option, value)
+        if expected is not None:
             raise InvalidModelTask(
-                f"@model_task of {method}: {option} is {value!r}. It must be {expected}.", method
+                f"{decorator} of {owner}: {option} is {value!r}. It must be {expected}.", owner
             )
+    _check_row_options(decorator, owner, options.get("rows") or {})
 
 
-def _list_of(*kinds: type) -> Callable[[Any], bool]:
-    def is_valid(value: Any) -> bool:
-        return isinstance(value, (list, tuple)) and all(isinstance(item, kinds) for item in value)
-
-    return is_valid
-
-
-def _is_string(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-_are_strings: Final = _list_of(str)
-_are_prefetches: Final = _list_of(str, Prefetch)
-
-_VALUES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
-    "name": (_is_string, "a string"),
-    "aliases": (_are_strings, "a list of strings"),
-    "serializer": (_is_string, "the name of a serializer"),
-    "on_commit": (lambda value: value is None or isinstance(value, bool), "True or False"),
-    "manager": (lambda value: value is None or _is_string(value), "the name of a manager"),
-    "select_related": (
-        lambda value: isinstance(value, (bool, str)) or _are_strings(value),
-        "True, a name or a list of names",
-    ),
-    "prefetch_related": (
-        lambda value: _is_string(value) or _are_prefetches(value),
-        "a name, or a list of names and Prefetch objects",
-    ),
-}
+def _check_row_options(decorator: str, owner: str, rows: Mapping[str, Any]) -> None:
+    """Check the options of ``rows=``, which are those of each parameter."""
+    for parameter, options in rows.items():
+        for option, value in options.items():
+            where = f"{decorator} of {owner}: rows[{parameter!r}]"
+            if option not in RowPolicy.__slots__:
+                near = difflib.get_close_matches(option, RowPolicy.__slots__, n=1)
+                meant = f"Did you mean {near[0]!r}?" if near else ""
+                known = f"There are {', '.join(RowPolicy.__slots__)}."
+                raise InvalidModelTask(f"{where} has no option {option!r}. {meant or known}", owner)
+            expected = validators.expected(option, value)
+            if expected is not None:
+                raise InvalidModelTask(
+                    f"{where}[{option!r}] is {value!r}. It must be {expected}.", owner
+                )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, TypeVar, overload
 
 from django.apps import apps
 from django.db import models
 from django.db.models.signals import class_prepared
+from django.utils.functional import cached_property
 from wrapt import FunctionWrapper
 
-from . import definitions, tasks
+from . import definitions, headers, tasks
 from .bound import BoundModelTask, BoundModelTaskWithTask
 from .exceptions import InvalidModelTask
 from .policies import RowPolicy
@@ -122,8 +123,9 @@ def model_task(method: Any = None, /, **options: Any) -> Any:
     ``on_missing``
         When a row of the message is gone: ``"raise"`` its ``DoesNotExist``,
         ``"discard"`` the task (state ``IGNORED``), ``"retry"`` later, a limited number
-        of times, or a function that is called with the ``DoesNotExist`` before the task
-        is discarded. ``ON_MISSING`` by default.
+        of times, or a function that is called with the ``DoesNotExist``: what it returns
+        is the task's result, what it raises its failure (``Ignore`` discards the task).
+        ``ON_MISSING`` by default.
     ``select_related``, ``prefetch_related``
         Names, as in Django; ``True`` for the first is what Django 6.1 deprecates.
     ``select_for_update``
@@ -135,11 +137,11 @@ def model_task(method: Any = None, /, **options: Any) -> Any:
         The name of the manager that fetches the row; the model's base manager by
         default.
 
-    Raises ``InvalidModelTask`` where it stands on something that cannot be sent,
-    or has an option that does not exist.
+    Raises ``InvalidModelTask`` if it stands on something that cannot be sent, if an
+    option does not exist, or if its value has the wrong type.
     """
     if method is None:
-        return partial(model_task, **options)
+        return functools.partial(model_task, **options)
     kind = ModelTaskWithTask if options.get("bind") else ModelTask
     return kind(method, options)
 
@@ -152,7 +154,7 @@ class ModelTask(_Unbound, Generic[M_co, F_co]):
     def __init__(self, method: Any, options: Mapping[str, Any]) -> None:
         options = dict(options)
         bind = options.setdefault("bind", False)
-        definitions.check_method(method, bind=bind)
+        definitions.check_method(method, bind=bool(bind))
         definitions.check_options(method.__qualname__, options)
         RowPolicy.from_options(f"@model_task of {method.__qualname__}", dict(options))
         super().__init__(method, self._call_bound if bind else _call)
@@ -236,7 +238,9 @@ class ModelTask(_Unbound, Generic[M_co, F_co]):
         self._self_models.append(model)
         if not takes_row:
             method = method.__get__(manager, model)
-        signature = tasks.signature_of(method, takes_row=takes_row, bind=options["bind"])
+        bind = options["bind"]
+        signature = tasks.signature_of(method, takes_row=takes_row, bind=bind)
+        options["__header__"] = headers.task_header(self.__qualname__, signature, bind=bind)
         name = self.task_name(model, manager.name if manager is not None else None)
         tasks.register(name, model, method, signature, takes_row=takes_row, **options)
 
@@ -299,22 +303,56 @@ def _model_tasks(owner: type) -> Iterator[ModelTask[Any, Any]]:
 def _as_model_task(base: type, name: str, attribute: Any) -> ModelTask[Any, Any] | None:
     if isinstance(attribute, ModelTask):
         return attribute
-    hidden = getattr(attribute, "__func__", getattr(attribute, "fget", None))
-    if isinstance(hidden, ModelTask):
-        raise InvalidModelTask(
-            f"@model_task cannot be used here: @{type(attribute).__name__} stands above it on "
-            f"{base.__qualname__}.{name}. Put @model_task first, and on a method.",
-            name,
-        )
-    # A decorator above that uses functools.wraps: the task is what it returned.
-    inner = attribute
-    while type(inner) is FunctionType and hasattr(inner, "__wrapped__"):
-        inner = inner.__wrapped__
-        if isinstance(inner, ModelTask):
-            outer = type(inner)(attribute, inner._self_options)
-            outer._self_attribute = name
-            setattr(base, name, outer)
-            return outer
+    # What stands above it, if anything. Of decorators that use functools.wraps the task is
+    # what they returned.
+    inner, hides = attribute, None
+    while not isinstance(inner, ModelTask):
+        if type(inner) is FunctionType:
+            inner = getattr(inner, "__wrapped__", None)
+        else:
+            hides = hides or inner
+            inner = _hidden(inner)
+        if inner is None:
+            return None
+    if hides is None:
+        outer = type(inner)(attribute, inner._self_options)
+        outer._self_attribute = name
+        setattr(base, name, outer)
+        return outer
+    if any(other is inner for other in vars(base).values()):
+        return None  # partialmethod(ship, "dhl"), and the like, beside ship itself
+    kind = type(hides)
+    decorator = "lru_cache" if kind is definitions.CACHE else kind.__name__
+    remedy = (
+        "Put @model_task first, and on a method."
+        if isinstance(hides, classmethod | staticmethod)
+        else f"Put @model_task on a method of its own, without @{decorator}."
+    )
+    raise InvalidModelTask(
+        f"@model_task cannot be used here: @{decorator} stands above it on "
+        f"{base.__qualname__}.{name}. {remedy}",
+        name,
+    )
+
+
+#: Python's and Django's decorators that give no function, and where they keep what they decorate.
+_HIDING: Final = {
+    classmethod: "__func__",
+    staticmethod: "__func__",
+    property: "fget",
+    functools.cached_property: "func",
+    cached_property: "real_func",
+    functools.partialmethod: "func",
+    functools.singledispatchmethod: "func",
+    definitions.CACHE: "__wrapped__",
+}
+
+
+def _hidden(attribute: Any) -> Any:
+    """Return what a decorator of Python's or Django's stands above, if it is one."""
+    for kind, inside in _HIDING.items():
+        if issubclass(type(attribute), kind):
+            return getattr(attribute, inside, None)
     return None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from typing import Concatenate, Literal, ParamSpec, Protocol, TypeAlias, TypeVar
 
     from django.core.exceptions import ObjectDoesNotExist
@@ -72,9 +72,14 @@ class SharedOptions(TypedDict, total=False):
 
 
 class TaskOptions(SharedOptions, total=False):
-    """Those of ``@task``: Celery's for any task, and what happens when rows are gone."""
+    """Celery's for any task, and how rows are fetched."""
 
+    aliases: list[str] | tuple[str, ...]
+    manager: str
     on_missing: OnMissing
+    prefetch_related: str | Iterable[str | Prefetch[Any, Any, Any]]
+    select_for_update: bool | Mapping[str, Any]
+    select_related: bool | str | Iterable[str]
 
     name: str
     serializer: str
@@ -86,7 +91,7 @@ class TaskOptions(SharedOptions, total=False):
     acks_on_timeout: bool
     backend: Any
     default_retry_delay: float
-    expires: float | datetime | timedelta | None
+    expires: float | datetime | None
     ignore_result: bool
     max_retries: int | None
     priority: int | None
@@ -96,6 +101,7 @@ class TaskOptions(SharedOptions, total=False):
     retry_on_worker_lost: bool
     send_events: bool
     soft_time_limit: float | None
+    store_eager_result: bool
     store_errors_even_if_ignored: bool
     throws: type[BaseException] | tuple[type[BaseException], ...]
     time_limit: float | None
@@ -114,12 +120,13 @@ class TaskOptions(SharedOptions, total=False):
     shadow_name: Callable[..., Any]
 
 
+class FunctionOptions(TaskOptions, total=False):
+    """Those of ``@task``."""
+
+    rows: Mapping[str, Mapping[str, Any]]
+
+
 class MethodOptions(TaskOptions, total=False):
     """Those of ``@model_task``."""
 
-    aliases: list[str] | tuple[str, ...]
-    manager: str
     on_commit: bool | None
-    prefetch_related: str | Iterable[str | Prefetch[Any, Any, Any]]
-    select_for_update: bool | Mapping[str, Any]
-    select_related: bool | str | Iterable[str]
