@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -11,12 +12,18 @@ from django.core.exceptions import ValidationError
 from django.db import models, router
 from django.db.models.query import ModelIterable
 
-from . import display
-from .arguments import THIS
+from . import display, publishing
 from .exceptions import BulkInterrupted, InvalidModelTask, UnsupportedKey
+from .keys import clean_key
 from .outcomes import STAMP, message_id
 from .policies import policy_of
-from .references import ModelReference, QuerySetReference, clean_key, to_references, written_to
+from .references import (
+    THIS,
+    ModelReference,
+    QuerySetReference,
+    to_references,
+    written_to,
+)
 from .serializers.body import check_foreign
 from .tallies import BulkResult
 
@@ -80,6 +87,7 @@ class Bulk:
         result, eager = self.result, self.task.app.conf.task_always_eager
         options = self.options
         size = self.task.app.amqp.argsrepr_maxsize
+        due = _due(options)
         try:
             with self.task.app.producer_or_acquire() as producer:
                 for batch in _batches(_keys(self.model, self.rows), result.batch_size):
@@ -88,12 +96,13 @@ class Bulk:
                     rows = batch if len(batch.pks) > 1 else batch.each()[0]
                     sent = self.task.apply_async(
                         self.args,
-                        {**self.kwargs, THIS: batch.as_plain()},
+                        {**self.kwargs, THIS: rows.as_plain()},
                         task_id=message_id(result.id, result.messages),
                         producer=producer,
                         **{"argsrepr": display.args_text(rows, self.args, size), **options},
                     )
                     result.add(batch.pks, sent if eager else None)
+                    result.sent_at = max(time.time(), due)
                     if result.messages == 1 and not eager:
                         options = self._unwatched()
         except Exception as error:
@@ -133,6 +142,15 @@ def as_group(
     )
 
 
+def _due(options: Mapping[str, Any]) -> float:
+    """Return when messages are to run, as ``time.time`` has it; 0 for at once."""
+    eta: Any
+    eta, countdown = options.get("eta"), options.get("countdown")
+    if hasattr(eta, "timestamp"):
+        return float(eta.timestamp())
+    return time.time() + countdown if isinstance(countdown, (int, float)) else 0.0
+
+
 def _check_options(task: Any, batch_size: Any, options: Mapping[str, Any]) -> None:
     if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
         raise ValueError(
@@ -145,6 +163,8 @@ def _check_options(task: Any, batch_size: Any, options: Mapping[str, Any]) -> No
             f"{task.name} cannot be sent in bulk with {refused[0]}=, which is for one task. Use a "
             "group, as in chord(Model.method.group(rows), callback)."
         )
+    # Also here, for what a schedule holds.
+    publishing.check_options(task, options, "bulk_apply_async")
 
 
 def _checked_rows(task: Any, model: type[models.Model], rows: Any) -> Any:

@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import current_app
-from celery.backends.base import BaseKeyValueStoreBackend, DisabledBackend
+from celery.backends.base import DisabledBackend
 from celery.backends.rpc import RPCBackend
-from celery.exceptions import Ignore
+from celery.exceptions import TaskRevokedError
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.states import EXCEPTION_STATES, IGNORED, PENDING, READY_STATES, SUCCESS
+from celery.states import (
+    ALL_STATES,
+    EXCEPTION_STATES,
+    IGNORED,
+    PENDING,
+    READY_STATES,
+    REVOKED,
+    SUCCESS,
+)
 
-from .exceptions import ResultsNotKept
-from .outcomes import STAMP, message_id, note_id, outcome_of, row_id, text_of
-from .references import key_from_wire
+from .counts import (
+    Counts,
+    Failure,
+    Tally,
+    enter_eager,
+    enter_failure,
+    enter_note,
+    enter_success,
+    noted,
+)
+from .exceptions import ResultsExpired, ResultsNotKept
+from .outcomes import (
+    STAMP,
+    Outcome,
+    message_id,
+    note_id,
+    outcome_of,
+    row_id,
+    text_of,
+)
+from .records import read
 
 if TYPE_CHECKING:
     from celery import Celery
+
+logger = logging.getLogger("cereal_methods")
 
 #: How many results are read from the backend at a time.
 _CHUNK: Final = 10_000
@@ -32,33 +60,8 @@ _NOT_KEPT: Final = (
 
 _ENDED: Final = READY_STATES | {IGNORED}
 
-
-class Failure(NamedTuple):
-    """A row without a result.
-
-    ``key`` is its primary key (None if nothing told it), ``error`` says why, in one line.
-    """
-
-    key: Any
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many rows there are (``total``), and what became of them so far.
-
-    ``succeeded``, ``failed`` and ``missing`` are numbers of rows, as in ``BulkResult``.
-    """
-
-    total: int
-    succeeded: int = 0
-    failed: int = 0
-    missing: int = 0
-
-    @property
-    def completed(self) -> int:
-        """How many rows will not change any more."""
-        return self.succeeded + self.failed + self.missing
+#: For how long ``wait`` goes on though the backend does not answer, in seconds.
+_PATIENCE: Final = 600.0
 
 
 class BulkResult:
@@ -68,9 +71,11 @@ class BulkResult:
     the result backend: what is complete is asked for once, the rest each time.
     They are None where the tasks ignore their results.
 
-    ``failed`` are rows whose method raised, or whose message ended without running
-    it (revoked, unreadable, killed by its time limit); ``missing`` are those that
-    were gone, whatever ``on_missing`` made of it.
+    ``failed`` are rows whose method raised, or that ended with their process or by a time
+    limit. ``missing`` are those that were gone, unless an ``on_missing`` function has
+    returned something for them. ``ignored`` rows were locked and to be skipped, or
+    their method raised Celery's ``Ignore``. ``revoked`` and ``expired`` ones did not run, or
+    not to their end. What one read has found is kept if the next one fails.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class BulkResult:
         *,
         is_kept: bool = True,
         app: Celery | None = None,
+        sent_at: float | None = None,
     ) -> None:
         self.id = id
         self.batch_size = batch_size
@@ -90,13 +96,10 @@ class BulkResult:
         self._full = full
         self._tail = list(tail)
         self._eager: list[Any] = []
-        self._forget()
-
-    def _forget(self) -> None:
+        #: When the last message was sent or was to run, whichever is later; None if unknown.
+        self.sent_at = sent_at
         self._seen = 0  # messages that were asked for at least once
-        self._open: dict[str, int] = {}  # task ids that have not ended, and their rows
-        self._succeeded = self._failed = self._missing = 0
-        self._failures: list[Failure] = []
+        self._tally = Tally()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}: {self.total} rows>"
@@ -128,12 +131,12 @@ class BulkResult:
         if not self.is_kept:
             return None
         if self._eager:
-            self._forget()
+            self._tally = Tally()
             for key, result in self._eager:
-                self._enter_eager(key, result)
+                enter_eager(self._tally, key, result)
         else:
             self._refresh()
-        return Counts(self.total, self._succeeded, self._failed, self._missing)
+        return Counts(self.total, **self._tally.numbers)
 
     @property
     def succeeded(self) -> int | None:
@@ -154,8 +157,26 @@ class BulkResult:
         return None if counts is None else counts.missing
 
     @property
+    def ignored(self) -> int | None:
+        """How many rows were skipped, by a lock's option or their method's ``Ignore``."""
+        counts = self.counts()
+        return None if counts is None else counts.ignored
+
+    @property
+    def revoked(self) -> int | None:
+        """How many rows were revoked."""
+        counts = self.counts()
+        return None if counts is None else counts.revoked
+
+    @property
+    def expired(self) -> int | None:
+        """How many rows' messages were not run before they expired."""
+        counts = self.counts()
+        return None if counts is None else counts.expired
+
+    @property
     def completed(self) -> int | None:
-        """How many rows have succeeded, failed, or were missing."""
+        """How many rows have ended, whichever way."""
         counts = self.counts()
         return None if counts is None else counts.completed
 
@@ -167,9 +188,15 @@ class BulkResult:
         return counts.completed / counts.total if counts.total else 1.0
 
     def ready(self) -> bool:
-        """Tell whether every row is completed. Raises ``ResultsNotKept`` if nothing tells."""
+        """Tell whether every row is completed.
+
+        Raises ``ResultsNotKept`` if nothing tells, ``ResultsExpired`` if nothing does any more.
+        """
         self._need_results()
-        return self.completed == self.total
+        if self.completed == self.total:
+            return True
+        self._need_records()
+        return False
 
     def successful(self) -> bool:
         """Tell whether every row's method has returned."""
@@ -177,10 +204,10 @@ class BulkResult:
         return self.succeeded == self.total
 
     def failures(self) -> list[Failure]:
-        """Return key and error of each row that has failed or is missing."""
+        """Return key and error of each row that has failed, is missing, was revoked or expired."""
         self._need_results()
         self.counts()
-        return list(self._failures)
+        return list(self._tally.failures)
 
     def wait(
         self,
@@ -191,16 +218,19 @@ class BulkResult:
         """Wait until every row is completed, and return the numbers.
 
         ``timeout`` and ``interval`` are in seconds; ``on_progress`` is called with the
-        numbers at each. Raises Celery's ``TimeoutError``.
+        numbers at each. A result backend that goes away meanwhile is waited for, for ten
+        minutes. Raises Celery's ``TimeoutError``, and ``ResultsExpired`` where the backend has
+        removed results that were not read.
         """
         self._need_results()
         until = None if timeout is None else time.monotonic() + timeout
+        counts = self.counts() or Counts(0)
         while True:
-            counts = self.counts() or Counts(0)
             if on_progress is not None:
                 on_progress(counts)
             if counts.completed == counts.total:
                 return counts
+            self._need_records()
             if until is not None and time.monotonic() >= until:
                 raise CeleryTimeoutError(
                     f"{counts.completed} of {counts.total} rows are completed after {timeout} s."
@@ -208,6 +238,24 @@ class BulkResult:
             if hasattr(self.app.backend, "refuse_to_wait"):  # nothing runs: it is a test's
                 self.app.backend.refuse_to_wait(self.id)
             time.sleep(interval)
+            counts = self._counts_again(until, interval)
+
+    def _counts_again(self, until: float | None, interval: float) -> Counts:
+        """Return the numbers, though the backend may be away for a while."""
+        patience = time.monotonic() + _PATIENCE
+        until = patience if until is None else min(until, patience)
+        while True:
+            try:
+                return self.counts() or Counts(0)
+            except Exception as error:
+                if time.monotonic() >= until:
+                    raise
+                logger.warning(
+                    "The result backend could not be asked for bulk %s, and is asked again: %s",
+                    self.id,
+                    text_of(error),
+                )
+            time.sleep(min(max(interval, 0.1), max(until - time.monotonic(), 0.01)))
 
     def get(
         self, timeout: float | None = None, propagate: bool = True, interval: float = 0.5
@@ -215,14 +263,15 @@ class BulkResult:
         """Wait, and return what each row's method returned, in the order of the rows.
 
         Raises what a method raised, unless ``propagate`` is false: then its exception
-        stands in its place. Rows that were discarded give None.
+        stands in its place. Rows that were discarded or ignored give None. Raises
+        ``ResultsExpired`` if the backend has removed a result since it was counted.
         """
         self.wait(timeout, interval)
         if self._eager:
             return [result.get(propagate=propagate) for _, result in self._eager]
         found: list[Any] = []
         for ids in _chunks(self._messages()):
-            metas = _read(self.app.backend, ids)
+            metas = read(self.app.backend, ids)
             for task_id, rows in ids.items():
                 found.extend(self._results(task_id, rows, metas.get(task_id), propagate))
         return found
@@ -241,7 +290,9 @@ class BulkResult:
         """Keep what ``restore`` needs in the result backend: a few numbers."""
         self._need_results()
         self.app.backend.store_result(
-            self.id, [self.batch_size, self._full, self._tail, self.is_kept], SUCCESS
+            self.id,
+            [self.batch_size, self._full, self._tail, self.is_kept, self.sent_at],
+            SUCCESS,
         )
 
     @classmethod
@@ -252,8 +303,9 @@ class BulkResult:
             raise ResultsNotKept(_NOT_KEPT, id)
         meta = found.backend.get_task_meta(id, cache=False)
         match meta["result"]:
-            case [int(batch_size), int(full), [*tail], bool(is_kept)]:
-                return cls(id, batch_size, full, tail, is_kept=is_kept, app=found)
+            case [int(batch_size), int(full), [*tail], bool(is_kept), *more]:
+                at = more[0] if more else None
+                return cls(id, batch_size, full, tail, is_kept=is_kept, app=found, sent_at=at)
         return None
 
     def delete(self) -> None:
@@ -264,142 +316,114 @@ class BulkResult:
         if not self.is_kept:
             raise ResultsNotKept(_NOT_KEPT, self.id)
 
+    def _need_records(self) -> None:
+        """Raise ``ResultsExpired`` where open rows may have ended, and nothing tells any more."""
+        expires = getattr(self.app.backend, "expires", None)
+        if not (expires and self.sent_at and self._tally.unrecorded):
+            return
+        age = time.time() - self.sent_at
+        if age > float(getattr(expires, "total_seconds", lambda: expires)()):
+            raise ResultsExpired(
+                f"The bulk {self.id} was sent {age / 3600:,.1f} hours ago, and its result backend "
+                f"removes results sooner than that: of {self._tally.unrecorded:,} of its "
+                f"{self.total:,} rows there is no record. They may have run. Read results "
+                "sooner, or keep them longer with CELERY_RESULT_EXPIRES.",
+                self.id,
+            )
+
     def _messages(self, first: int = 0) -> Iterator[tuple[str, int]]:
         for number in range(first, self.messages):
             rows = self.batch_size if number < self._full else self._tail[number - self._full]
             yield message_id(self.id, number), rows
 
     def _refresh(self) -> None:
-        still_open, self._open = self._open, {}
-        for ids in _chunks(still_open.items()):
-            self._enter_all(ids)
-        first, self._seen = self._seen, self.messages
-        for ids in _chunks(self._messages(first)):
-            self._enter_all(ids)
+        # All or nothing: if the backend does not answer, what was known stays known.
+        new, messages = Tally(), self.messages
+        for ids in _chunks(self._tally.open.items()):
+            self._enter_all(new, ids)
+        for ids in _chunks(self._messages(self._seen)):
+            self._enter_all(new, ids)
+        self._tally.add_tally(new)
+        self._seen = messages
 
-    def _enter_all(self, ids: dict[str, int]) -> None:
-        metas = _read(self.app.backend, ids)
-        ended = {key: meta for key, meta in metas.items() if meta["status"] in _ENDED}
-        failed = [key for key, meta in ended.items() if meta["status"] != SUCCESS]
-        notes = _read(self.app.backend, [note_id(key) for key in failed])
-        alone: dict[str, int] = {}
+    def _enter_all(self, tally: Tally, ids: dict[str, int]) -> None:
+        metas = read(self.app.backend, ids)
+        unclear = [
+            task_id
+            for task_id, meta in metas.items()
+            if meta["status"] != SUCCESS
+            # A method may store a state of its own, and raise Ignore.
+            and (meta["status"] in _ENDED or meta["status"] not in ALL_STATES)
+        ]
+        notes = read(self.app.backend, map(note_id, unclear))
+        more: dict[str, int] = {}
         for task_id, rows in ids.items():
-            meta = ended.get(task_id)
-            if meta is None:
-                self._open[task_id] = rows
-            elif meta["status"] != SUCCESS:
-                self._enter_failure(meta, rows, notes.get(note_id(task_id)))
-            elif rows == 1:
-                self._succeeded += 1
+            meta = metas.get(task_id)
+            if meta is None or meta["status"] == PENDING:
+                tally.unrecorded += rows
+                tally.open[task_id] = rows
+            elif meta["status"] == SUCCESS:
+                more.update(enter_success(tally, task_id, rows, meta["result"]))
+            elif (told := noted(notes.get(note_id(task_id)))) is not None:
+                more.update(enter_note(tally, task_id, rows, told))
+            elif meta["status"] in _ENDED:
+                enter_failure(tally, rows, meta)
             else:
-                alone.update(self._enter_batch(task_id, rows, meta))
-        for ids_of_rows in _chunks(alone.items()):
-            self._enter_all(ids_of_rows)
-
-    def _enter_batch(self, task_id: str, rows: int, meta: Any) -> dict[str, int]:
-        outcome = outcome_of(meta["result"])
-        if outcome is None:
-            self._failed += rows
-            self._failures.append(Failure(None, f"{rows} rows have no outcome: {meta['result']!r}"))
-            return {}
-        for told, count in ((outcome.failed, "_failed"), (outcome.missing, "_missing")):
-            setattr(self, count, getattr(self, count) + len(told))
-            self._failures.extend(Failure(key_from_wire(key), text) for _, key, text in told)
-        ended = len(outcome.failed) + len(outcome.missing) + len(outcome.retried)
-        self._succeeded += outcome.rows - ended
-        return {row_id(task_id, position): 1 for position in outcome.retried}
-
-    def _enter_failure(self, meta: Any, rows: int, noted: Any) -> None:
-        if noted is not None and noted["status"] == SUCCESS:
-            kind, keys, text = noted["result"]
-        else:
-            error = meta["result"]
-            kind, keys, text = "failed", [None] * rows, text_of(error)
-            if meta["status"] == IGNORED:
-                text = "discarded"
-        if kind == "missing":
-            self._missing += rows
-        else:
-            self._failed += rows
-        self._failures.extend(
-            Failure(None if key is None else key_from_wire(key), text) for key in keys
-        )
-
-    def _enter_eager(self, key: Any, result: Any) -> None:
-        error = result.result
-        if result.state == SUCCESS:
-            self._succeeded += 1
-            return
-        error = error.__cause__ if isinstance(error, Ignore) and error.__cause__ else error
-        if any(reference.pk == key for reference in getattr(error, "references", ())):
-            self._missing += 1
-        else:
-            self._failed += 1
-        self._failures.append(Failure(key, text_of(error)))
+                tally.open[task_id] = rows
+        for ids_of_more in _chunks(more.items()):
+            self._enter_all(tally, ids_of_more)
 
     def _results(self, task_id: str, rows: int, meta: Any, propagate: bool) -> list[Any]:
-        if meta is None or meta["status"] not in _ENDED:
-            meta = {"status": PENDING, "result": None}
+        if meta is None or meta["status"] == PENDING:
+            raise ResultsExpired(
+                f"The result backend had the results of all {self.total:,} rows of the bulk "
+                f"{self.id}, and has lost some since: they have expired, or were deleted. Read "
+                "results sooner, or keep them longer with CELERY_RESULT_EXPIRES.",
+                self.id,
+            )
+        outcome = outcome_of(meta["result"]) if meta["status"] == SUCCESS else None
+        if outcome is None and (rows > 1 or meta["status"] == REVOKED):
+            # It was broken off: what had ended before is noted.
+            found = noted(read(self.app.backend, [note_id(task_id)]).get(note_id(task_id)))
+            outcome = found if isinstance(found, Outcome) else None
+        if outcome is not None:
+            return self._results_of(task_id, outcome, meta, propagate)
         if meta["status"] in EXCEPTION_STATES:
             if propagate:
                 raise meta["result"]
             return [meta["result"]] * rows
-        if rows == 1 or meta["status"] != SUCCESS:
-            return [meta["result"] if meta["status"] == SUCCESS else None] * rows
-        outcome = outcome_of(meta["result"])
-        if outcome is None:
-            return [None] * rows
-        results = list(outcome.results or [None] * rows)
-        own = sorted({*outcome.retried, *(entry[0] for entry in outcome.failed + outcome.missing)})
-        ids = {row_id(task_id, position): position for position in own}
-        metas = _read(self.app.backend, ids)
-        for key, position in ids.items():
-            (results[position],) = self._results(key, 1, metas.get(key), propagate)
+        return [meta["result"] if meta["status"] == SUCCESS and rows == 1 else None] * rows
+
+    def _results_of(self, task_id: str, outcome: Outcome, meta: Any, propagate: bool) -> list[Any]:
+        results = list(outcome.results)
+        raised = {place: self._exception(found) for place, found in outcome.raised}
+        if outcome.revoked:
+            error = meta["result"] if meta["status"] == REVOKED else TaskRevokedError("terminated")
+            raised.update({entry[0]: error for entry in outcome.revoked})
+        for place, error in raised.items():
+            if propagate:
+                raise error
+            results[place] = error
+        # Rows of before there were exceptions in outcomes failed under ids of their own.
+        elsewhere = {*outcome.retried, *(entry[0] for entry in outcome.failed + outcome.missing)}
+        ids = {row_id(task_id, place): place for place in sorted(elsewhere - raised.keys())}
+        metas = read(self.app.backend, ids)
+        for own_id, place in ids.items():
+            found = metas.get(own_id)
+            if found is None and place not in outcome.retried:
+                continue  # a row that was discarded
+            (results[place],) = self._results(own_id, 1, found, propagate)
+        if outcome.rest:
+            first, rest = outcome.rest
+            found = read(self.app.backend, [rest]).get(rest)
+            results[first:] = self._results(rest, outcome.rows - first, found, propagate)
         return results
+
+    def _exception(self, found: Any) -> BaseException:
+        error: BaseException = self.app.backend.exception_to_python(found)
+        return error
 
 
 def _chunks(pairs: Iterable[tuple[str, int]]) -> Iterator[dict[str, int]]:
     remaining = iter(pairs)
     return iter(lambda: dict(islice(remaining, _CHUNK)), {})
-
-
-def _read(backend: Any, ids: Iterable[str]) -> dict[str, Any]:
-    """Return the records that a backend has of tasks, in as few round trips as it can."""
-    ids = list(ids)
-    if not ids:
-        return {}
-    if isinstance(backend, BaseKeyValueStoreBackend):
-        keys = [backend.get_key_for_task(task_id) for task_id in ids]
-        values: Any = backend.mget(keys)
-        if hasattr(values, "items"):  # memcached leaves out what is not there
-            values = [values.get(key) for key in keys]
-        return {
-            task_id: backend.decode_result(value)
-            for task_id, value in zip(ids, values, strict=True)
-            if value
-        }
-    if hasattr(backend, "ResultSession"):  # celery.backends.database
-        return dict(_select(backend, ids))
-    if hasattr(backend, "TaskModel"):  # django-celery-results
-        return dict(_filter(backend, ids))
-    return {task_id: backend.get_task_meta(task_id, cache=False) for task_id in ids}
-
-
-def _filter(backend: Any, ids: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    rows = backend.TaskModel._default_manager
-    for start in range(0, len(ids), 1000):
-        for row in rows.filter(task_id__in=ids[start : start + 1000]):
-            meta = {"status": row.status, "result": backend.decode_content(row, row.result)}
-            yield row.task_id, backend.meta_from_decoded(meta)
-
-
-def _select(backend: Any, ids: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    table = backend.task_cls
-    with backend.ResultSession() as session:
-        for start in range(0, len(ids), 1000):
-            wanted = ids[start : start + 1000]
-            for row in session.query(table).filter(table.task_id.in_(wanted)):
-                meta = row.to_dict()
-                if hasattr(backend, "_decode_stored_result"):  # Celery 5.7
-                    meta["result"] = backend._decode_stored_result(meta["result"])
-                yield meta["task_id"], backend.meta_from_decoded(meta)

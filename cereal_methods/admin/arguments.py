@@ -19,7 +19,7 @@ from django.contrib.admin import widgets
 from django.db import models
 from django.forms.utils import pretty_name
 
-from ..arguments import THIS
+from ..calls import THIS
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin

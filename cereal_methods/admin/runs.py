@@ -21,8 +21,9 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from ..counts import Counts, Failure
 from ..exceptions import ResultsNotKept
-from ..tallies import BulkResult, Counts, Failure
+from ..tallies import BulkResult
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
@@ -88,7 +89,7 @@ def _record_id(bulk_id: str) -> str:
 def progress_of(run: Run, model_admin: ModelAdmin[Any], request: HttpRequest) -> dict[str, Any]:
     """Return what the page shows of a run, with texts in the user's language."""
     counts = run.result.counts() or Counts(run.result.total)
-    wrong = counts.failed + counts.missing
+    wrong = counts.wrong
     rows = failed_rows(run, model_admin, request) if wrong else []
     return {
         "total": counts.total,
@@ -101,6 +102,7 @@ def progress_of(run: Run, model_admin: ModelAdmin[Any], request: HttpRequest) ->
             "missing": _number(counts.missing),
             "waiting": _number(counts.total - counts.completed),
         },
+        "also": _also(counts),
         "wrong": [name for name in ("failed", "missing") if getattr(counts, name)],
         "failures": [row._asdict() for row in rows],
         "more": _more(wrong - len(rows)),
@@ -163,6 +165,16 @@ def _status(counts: Counts) -> str:
         "total": _number(counts.total),
         "percent": percent,
     }
+
+
+def _also(counts: Counts) -> str:
+    """Return the numbers that seldom are something else than 0."""
+    numbers = (
+        (_("ignored"), counts.ignored),
+        (_("revoked"), counts.revoked),
+        (_("expired"), counts.expired),
+    )
+    return ", ".join(f"{name}: {_number(number)}" for name, number in numbers if number)
 
 
 def _more(number: int) -> str:

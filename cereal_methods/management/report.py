@@ -11,7 +11,8 @@ from django.core.management.base import BaseCommand, CommandError
 from .progress import HINT, Progress, lacks_bar
 
 if TYPE_CHECKING:
-    from ..tallies import BulkResult, Counts, Failure
+    from ..counts import Counts, Failure
+    from ..tallies import BulkResult
 
 #: How many failures are shown, unless all are asked for.
 SHOWN: Final = 20
@@ -60,7 +61,7 @@ class Report:
 
         Raises ``CommandError`` if rows failed or are missing.
         """
-        wrong = counts.failed + counts.missing
+        wrong = counts.wrong
         if self._verbosity >= 1:
             self._write_numbers(counts)
             if wrong:
@@ -71,6 +72,8 @@ class Report:
                 for number, what in (
                     (counts.failed, "failed"),
                     (counts.missing, "is missing" if counts.missing == 1 else "are missing"),
+                    (counts.revoked, "was revoked" if counts.revoked == 1 else "were revoked"),
+                    (counts.expired, "expired"),
                 )
                 if number
             ]
@@ -84,6 +87,12 @@ class Report:
             ("Failed", counts.failed, style.ERROR),
             ("Missing", counts.missing, style.ERROR),
         ]
+        more: list[tuple[str, int, Any]] = [
+            ("Ignored", counts.ignored, None),
+            ("Revoked", counts.revoked, style.ERROR),
+            ("Expired", counts.expired, style.ERROR),
+        ]
+        lines += [line for line in more if line[1]]
         if counts.completed < counts.total:
             lines.append(("Waiting", counts.total - counts.completed, None))
         width = len(f"{counts.total:,}")
@@ -129,7 +138,14 @@ def printable(text: str) -> str:
 
 
 def _show(progress: Progress, counts: Counts) -> None:
-    progress.update(counts.completed, failed=counts.failed, missing=counts.missing)
+    progress.update(
+        counts.completed,
+        failed=counts.failed,
+        missing=counts.missing,
+        ignored=counts.ignored,
+        revoked=counts.revoked,
+        expired=counts.expired,
+    )
 
 
 def _goes_on(result: BulkResult) -> str:

@@ -12,7 +12,8 @@ from django.db import DatabaseError, NotSupportedError, connections, models
 from django.db.models import Q
 
 from ..exceptions import CerealError
-from ..references import ModelReference, clean_key, written_to
+from ..keys import clean_key
+from ..references import ModelReference, written_to
 
 #: Lookups that take several values, and would take a string for its letters.
 _TAKE_LISTS = ("__in", "__range")

@@ -6,8 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from ...counts import Counts
 from ...exceptions import ResultsNotKept
-from ...tallies import BulkResult, Counts
+from ...tallies import BulkResult
 from ..report import Report, in_one_line
 
 
