@@ -32,6 +32,9 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "FETCH_MAX_RETRIES": 10,
     "FETCH_RETRY_BACKOFF": 1,
     "FETCH_RETRY_BACKOFF_MAX": 60,
+    # How often a message may end its worker's process before its row is failed. It counts where
+    # such a message is sent again: reject_on_worker_lost, and messages delivered twice.
+    "MAX_CRASHES": 5,
     # Former labels of models that were renamed or moved: {"old.Label": "new.Label"}.
     "MODEL_ALIASES": {},
 }
@@ -76,7 +79,7 @@ def problems() -> list[str]:
 
 
 def _is_key(value: Any) -> bool:
-    return isinstance(value, (str, bytes)) and bool(value)
+    return isinstance(value, (str, bytes)) and bool(value.strip())
 
 
 def _is_number(value: Any) -> bool:
@@ -99,6 +102,11 @@ _VALUES: Final = (
         "FETCH_MAX_RETRIES",
         lambda value: _is_number(value) and isinstance(value, int),
         "a whole number",
+    ),
+    (
+        "MAX_CRASHES",
+        lambda value: _is_number(value) and isinstance(value, int) and value >= 1,
+        "a whole number, at least 1",
     ),
     ("FETCH_RETRY_BACKOFF", _is_number, "a number of seconds"),
     ("FETCH_RETRY_BACKOFF_MAX", _is_number, "a number of seconds"),

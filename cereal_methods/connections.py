@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import Error, InterfaceError, OperationalError, connections
 
 from .exceptions import ConnectionLost
 
@@ -19,6 +19,37 @@ T = TypeVar("T")
 
 #: What Django raises when a database cannot be asked.
 UNAVAILABLE: Final = (OperationalError, InterfaceError)
+
+#: What a server says that was demoted in a failover. PostgreSQL: read_only_sql_transaction. MySQL
+#: and MariaDB: ER_OPTION_PREVENTS_STATEMENT, ER_READ_ONLY_MODE and
+#: ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION.
+_READ_ONLY: Final = frozenset({"25006", 1290, 1836, 1792})
+
+#: What a server says that is starting, stopping or full, where a driver takes it for something
+#: else than an OperationalError. PostgreSQL: cannot_connect_now, admin_shutdown, crash_shutdown and
+#: too_many_connections. MySQL and MariaDB: ER_CON_COUNT_ERROR and ER_SERVER_SHUTDOWN.
+_AWAY: Final = frozenset({"57P03", "57P01", "57P02", "53300", 1040, 1053})
+
+
+def code_of(error: BaseException) -> str | int | None:
+    """Return the server's code of a database's error, where its driver has it, if anywhere."""
+    cause: Any = error.__cause__ or error
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)  # psycopg, psycopg2
+    if code is None and cause.args and type(cause.args[0]) is int:
+        code = cause.args[0]  # mysqlclient, PyMySQL
+    return code if isinstance(code, (str, int)) else None
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Whether a database has refused to lock or to write, since it is a standby."""
+    return isinstance(error, Error) and code_of(error) in _READ_ONLY
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether a database cannot be asked now, and perhaps can later."""
+    if isinstance(error, UNAVAILABLE):
+        return True
+    return isinstance(error, Error) and code_of(error) in _READ_ONLY | _AWAY
 
 
 def reconnecting(using: str, fetch: Callable[[], T]) -> T:
@@ -30,13 +61,23 @@ def reconnecting(using: str, fetch: Callable[[], T]) -> T:
     try:
         return fetch()
     except UNAVAILABLE as error:
+        _leave_standby(connections[using], error)
         if not _lost(connections[using], error):
             raise
+    except Error as error:
+        _leave_standby(connections[using], error)
+        raise
     try:
         return fetch()
     except UNAVAILABLE as error:
         _lost(connections[using], error)
         raise
+
+
+def _leave_standby(connection: Any, error: Exception) -> None:
+    """Close a connection to what has become a standby: the next may lead to the primary."""
+    if is_read_only(error) and connection.autocommit and not connection.in_atomic_block:
+        connection.close()
 
 
 def _lost(connection: Any, error: Exception) -> bool:

@@ -12,12 +12,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import OperationalError
+from kombu.exceptions import EncodeError, SerializerNotInstalled
 
 
 class CerealError(Exception):
     """Root of the library's errors; ``about`` is the thing that it concerns."""
 
-    def __init__(self, message: str = "", about: Any = None) -> None:
+    def __init__(self, message: str | Exception = "", about: Any = None) -> None:
         super().__init__(message)
         self.about = about
 
@@ -54,8 +55,14 @@ class UnknownVersion(InvalidMessage):
     """A message was written by a newer format; ``about`` is the version that it names."""
 
 
-class SerializerNotAccepted(CerealError):
+# While a message is encoded, kombu lets a SerializerNotInstalled through and replaces any other
+# error by an EncodeError that has no cause.
+class SerializerNotAccepted(CerealError, SerializerNotInstalled):
     """``accept_content`` lacks the serializer of a message; ``about`` is its name."""
+
+
+class EncodingFailed(CerealError, EncodeError, SerializerNotInstalled):
+    """A serializer refused a message or a result; ``__cause__`` is the error that says why."""
 
 
 class ConnectionLost(CerealError, OperationalError):
@@ -75,8 +82,16 @@ class ResultsNotKept(CerealError):
     """Nothing keeps the results that are asked for; ``about`` is the id."""
 
 
+class ResultsExpired(ResultsNotKept):
+    """The result backend has removed results that are asked for; ``about`` is the bulk's id."""
+
+
 class InvalidModelTask(CerealError, TypeError):
     """``@model_task`` stands on something that cannot be sent; ``about`` is its name."""
+
+
+class FunctionAborted(CerealError, RuntimeError):
+    """A task's function raised what is no ``Exception``; ``about`` is the task's name."""
 
 
 class RecordingError(CerealError):

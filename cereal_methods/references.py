@@ -7,10 +7,7 @@ no field value, so that logs and message headers stay quick and discreet.
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
@@ -27,6 +24,16 @@ from .exceptions import (
     UnsupportedKey,
     UnsupportedValue,
 )
+from .keys import (
+    check_spread,
+    clean_key,
+    excess,
+    key_from_wire,
+    key_to_wire,
+    shown,
+    takes_integers,
+)
+from .stand_ins import is_stand_in, named_by
 
 #: The most keys that a queryset argument may carry.
 MAX_QUERYSET_ROWS: Final = 10_000
@@ -36,20 +43,6 @@ THIS: Final = "this"
 
 #: The one key of a reference's plain form: a dict that every serializer carries.
 PLAIN_KEY: Final = "cereal_methods.reference"
-
-# Integers and strings travel as they are, these types as {tag: text}.
-_TAGGED: Final[Mapping[type, tuple[str, Callable[[Any], str], Callable[[str], Any]]]] = {
-    uuid.UUID: ("uuid", str, uuid.UUID),
-    datetime.datetime: (
-        "datetime",
-        datetime.datetime.isoformat,
-        datetime.datetime.fromisoformat,
-    ),
-    datetime.date: ("date", datetime.date.isoformat, datetime.date.fromisoformat),
-    datetime.time: ("time", datetime.time.isoformat, datetime.time.fromisoformat),
-    decimal.Decimal: ("decimal", str, decimal.Decimal),
-}
-_TAGS: Final = {tag: parse for tag, _, parse in _TAGGED.values()}
 
 
 def _refuse_json(reference: Any) -> Any:
@@ -85,6 +78,9 @@ class ModelReference:
         Raises ``UnsavedInstance`` if the instance has no row, ``UnsupportedKey``
         if its primary key has a type that references cannot carry.
         """
+        if is_stand_in(instance):  # it came in a message
+            reference: ModelReference = named_by(instance)
+            return reference
         # __class__ and not type(): request.user is a lazy proxy of the instance.
         model = instance.__class__
         pk = instance.pk
@@ -117,7 +113,7 @@ class ModelReference:
 
     def as_wire(self) -> list[Any]:
         """Return the reference as lists, dicts, strings and integers."""
-        return [self.label, _to_wire(self.pk), self.using]
+        return [self.label, key_to_wire(self.pk), self.using]
 
     def as_plain(self) -> dict[str, list[Any]]:
         """Return the form in which ``self`` travels under any serializer."""
@@ -126,7 +122,7 @@ class ModelReference:
     __json__ = _refuse_json
 
     def __repr__(self) -> str:
-        return f"<{self.label} {self.pk}>"
+        return f"<{shown(self.label)} {shown(self.pk)}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -187,7 +183,7 @@ class QuerySetReference:
 
     def as_wire(self) -> list[Any]:
         """Return the reference as lists, dicts, strings and integers."""
-        return [self.label, [_to_wire(pk) for pk in self.pks], self.using, "rows"]
+        return [self.label, [key_to_wire(pk) for pk in self.pks], self.using, "rows"]
 
     def as_plain(self) -> dict[str, list[Any]]:
         """Return the form in which the rows of a bulk travel under any serializer."""
@@ -200,7 +196,7 @@ class QuerySetReference:
     __json__ = _refuse_json
 
     def __repr__(self) -> str:
-        return f"<{self.label} {len(self.pks)} rows>"
+        return f"<{shown(self.label)} {len(self.pks)} rows>"
 
 
 Reference: TypeAlias = ModelReference | QuerySetReference
@@ -214,7 +210,7 @@ def reference_of(value: Any) -> Reference | None:
         return value
     if isinstance(value, models.QuerySet):
         return QuerySetReference.of(value)
-    return None
+    return named_by(value) if is_stand_in(value) else None
 
 
 def from_wire(wire: Any) -> Reference:
@@ -222,13 +218,23 @@ def from_wire(wire: Any) -> Reference:
     if isinstance(wire, (list, tuple)) and len(wire) == 3:
         label, key, using = wire
         if isinstance(label, str) and isinstance(using, str):
-            return ModelReference(label, key if type(key) is int else key_from_wire(key), using)
+            return ModelReference(label, key_from_wire(key), using)
     elif is_rows(wire):
         label, keys, using, kind = wire
         names = isinstance(label, str) and isinstance(using, str) and kind == "rows"
         if names and isinstance(keys, (list, tuple)):
-            return QuerySetReference(label, tuple(map(key_from_wire, keys)), using)
+            pks = tuple(map(key_from_wire, keys))
+            check_spread(pks)
+            return QuerySetReference(label, pks, using)
     raise InvalidMessage("The message holds a reference that is not of a known form.")
+
+
+def all_from_wire(wires: Sequence[Any]) -> list[Reference]:
+    """Return the references of a message. Raises ``InvalidMessage`` as ``from_wire`` does."""
+    found = list(map(from_wire, wires))
+    if len(found) > 1:  # many rows may be named in many places
+        check_spread([key for each in found for key in each.keys])
+    return found
 
 
 def is_rows(wire: Any) -> bool:
@@ -248,17 +254,24 @@ def to_references(value: Any) -> Any:
 
     Lists, tuples, dicts and sets are searched at any depth; what holds no
     instance is returned as it is and not copied.
+
+    Raises ``UnsupportedValue`` for data that is nested too deeply, or contains itself.
     """
-    return replace(value, reference_of)
+    try:
+        return replace(value, reference_of)
+    except RecursionError:
+        raise UnsupportedValue(
+            "A task's arguments cannot be nested this deeply, or contain themselves."
+        ) from None
 
 
 def replace(value: Any, find: Callable[[Any], Any]) -> Any:
     """Return ``value`` with every leaf for which ``find`` returns something else than None."""
     kind = type(value)
-    if kind in _LEAVES:
+    if kind in LEAVES:
         return value
     if kind is list or kind is tuple or kind is set or kind is frozenset:
-        items = [item if type(item) in _LEAVES else replace(item, find) for item in value]
+        items = [item if type(item) in LEAVES else replace(item, find) for item in value]
         same = all(map(_is, items, value))
         return value if same else kind(items)
     if isinstance(value, dict):
@@ -275,7 +288,8 @@ def replace(value: Any, find: Callable[[Any], Any]) -> Any:
     return value if found is None else found
 
 
-_LEAVES: Final = frozenset({int, str, float, bool, bytes, type(None)})
+#: The types of values that hold nothing.
+LEAVES: Final = frozenset({int, str, float, bool, bytes, type(None)})
 
 
 def _is(one: object, other: object) -> bool:
@@ -294,78 +308,37 @@ def _model(label: str) -> type[models.Model]:
         ) from None
 
 
-def clean_key(field: Any, value: Any) -> Any:
-    """Return a primary key in the type of its field, whatever it was assigned as."""
-    if isinstance(field, models.CompositePrimaryKey):
-        return tuple(clean_key(part, item) for part, item in zip(field.fields, value, strict=True))
-    value = field.to_python(value)
-    kind = type(value)
-    if kind is int or kind is str or kind in _TAGGED:
-        return value
-    # A subclass (SafeString, an enum's member) or, of a field with a type of its
-    # own, what it stores.
-    for key in (value, field.get_prep_value(value)):
-        if isinstance(key, str):
-            return str.__str__(key)
-        if isinstance(key, int) and not isinstance(key, bool):
-            return int(key)
-        if type(key) in _TAGGED:
-            return key
-    raise UnsupportedKey(
-        f"The primary key of {field.model._meta.label} is a {kind.__qualname__}, which "
-        "references cannot carry. Integers, strings, UUIDs, dates, times, decimals and "
-        "composites of them can be.",
-        kind,
-    )
-
-
-def _to_wire(key: Any) -> Any:
-    kind = type(key)
-    if kind is int or kind is str:
-        return key
-    if kind is tuple:
-        return [_to_wire(part) for part in key]
-    tag, write, _ = _TAGGED[kind]
-    return {tag: write(key)}
-
-
 def reference_to(model: type[models.Model], key: Any) -> ModelReference:
     """Return the reference of a model's row by its primary key, as JSON or Python has it.
 
     A composite key is a list. Raises ``UnsupportedKey`` for what is no key of the model.
     """
+    label = model._meta.label
+    if (found := excess(key)) is not None:
+        raise UnsupportedKey(f"A primary key that is {found} is none of {label}.", type(key))
     try:
         if key is None or isinstance(key, (bool, float)):
             raise TypeError(f"a {type(key).__name__} is no key")
         if isinstance(key, (list, dict)):
             key = key_from_wire(key)
+        parts = key if isinstance(key, tuple) else (key,)
+        for field, part in zip(model._meta.pk_fields, parts, strict=True):
+            if takes_integers(field) and not isinstance(part, (int, str)):
+                raise TypeError(f"a {type(part).__name__} is no integer")  # Django would round it
         cleaned = clean_key(model._meta.pk, key)
     except (TypeError, ValueError, ArithmeticError, ValidationError) as error:
-        raise UnsupportedKey(f"{key!r} is no primary key of {model._meta.label}.", key) from error
+        text = f"{key!r:.100}" if isinstance(key, (str, int, float)) else shown(key)
+        raise UnsupportedKey(f"{text} is no primary key of {label}.", key) from error
     return ModelReference(model._meta.label, cleaned, router.db_for_write(model))
-
-
-def key_from_wire(key: Any) -> Any:
-    """Return the primary key that a reference's wire form has."""
-    kind = type(key)
-    if kind is int or kind is str:
-        return key
-    if kind is list and not any(type(part) is list for part in key):
-        return tuple(map(key_from_wire, key))
-    try:
-        ((tag, text),) = key.items()
-        return _TAGS[tag](text)
-    except (AttributeError, KeyError, TypeError, ValueError, decimal.InvalidOperation):
-        raise InvalidMessage("The message holds a primary key that cannot be read.") from None
 
 
 def written_to(model: type[models.Model], read_from: str) -> str:
     """Return the database that rows are written to which were read from another.
 
-    Routers may decide by the database that an instance was read from: one without any
-    field is shown to them.
+    Routers may decide by the database that an instance was read from: they are shown one
+    without any field.
     """
-    return router.db_for_write(model, instance=model.from_db(read_from, (), ()))
+    return router.db_for_write(model, instance=_bare(model, read_from))
 
 
 def _alias_for_writes(queryset: models.QuerySet[Any], pks: tuple[Any, ...]) -> str:
@@ -374,8 +347,22 @@ def _alias_for_writes(queryset: models.QuerySet[Any], pks: tuple[Any, ...]) -> s
     model = queryset.model
     if not pks:
         return router.db_for_write(model)
+    return router.db_for_write(model, instance=_bare(model, queryset.db, pks[0]))
+
+
+def _bare(model: type[models.Model], read_from: str, key: Any = None) -> models.Model:
+    """Return an instance with at most its key, as if it had been read from a database.
+
+    Neither ``__init__`` nor ``from_db`` makes it: a model's own may look at fields.
+    """
+    instance = model.__new__(model)
+    state = models.base.ModelState()
+    state.adding, state.db = False, read_from
     pk: Any = model._meta.pk
     is_composite = isinstance(pk, models.CompositePrimaryKey)
-    fields = [field.attname for field in (pk.fields if is_composite else [pk])]
-    instance = model.from_db(queryset.db, fields, pks[0] if is_composite else pks[:1])
-    return router.db_for_write(model, instance=instance)
+    fields = pk.fields if is_composite else [pk]
+    keys = key if is_composite and key is not None else [key] * len(fields)
+    # A key that is not there is None: Django would look for the row to find its key.
+    values = {field.attname: value for field, value in zip(fields, keys, strict=True)}
+    vars(instance).update(values, _state=state)
+    return instance

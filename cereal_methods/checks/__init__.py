@@ -13,7 +13,13 @@ from .databases import check_locks
 from .methods import check_names, check_relations
 from .schedules import check_beat_schedule, check_periodic_tasks
 from .serializers import check_celery, check_results, check_serializers
-from .settings import check_aliases, check_key_strength, check_keys, check_settings
+from .settings import (
+    check_aliases,
+    check_empty_keys,
+    check_key_strength,
+    check_keys,
+    check_settings,
+)
 
 #: The tag of all of them, as in ``manage.py check --tag cereal_methods``.
 TAG = "cereal_methods"
@@ -21,6 +27,7 @@ TAG = "cereal_methods"
 for _check in (
     check_settings,
     check_aliases,
+    check_empty_keys,
     check_keys,
     check_celery,
     check_serializers,

@@ -15,6 +15,7 @@ from kombu.serialization import (  # type: ignore[attr-defined]
     registry,
 )
 
+from ..serializers.acceptance import without_pickle
 from .registry import celery_apps, named, never_raising, own_tasks
 
 #: The package that a serializer needs, and what it is installed with.
@@ -25,13 +26,19 @@ _PACKAGES: Final = {
     "cereal-msgpack": ("msgpack", "django-cereal-methods[msgpack]"),
 }
 
+#: What plain pickle gives way to.
+_SIGNED: Final = (
+    "Use serializer='cereal-pickle': a worker that accepts plain pickle runs the code of whoever "
+    "sends it."
+)
+
 #: Serializers of results that carry no instance, and none in the place of one.
 _WITHOUT_INSTANCES: Final = frozenset({"json", "yaml", "msgpack"})
 
 
 @never_raising
 def check_celery(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W007 and E009: no Celery app, or one that sends messages of the old protocol."""
+    """W007, E009 and W009: no Celery app, or one that sends badly."""
     apps = celery_apps()
     if not apps:
         yield CheckWarning(
@@ -49,6 +56,23 @@ def check_celery(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
                 hint="Remove CELERY_TASK_PROTOCOL from the settings: 2 is Celery's default.",
                 id="cereal_methods.E009",
             )
+        options = app.conf.broker_transport_options or {}
+        if _is_amqp(app) and not options.get("confirm_publish") and any(own_tasks(app)):
+            yield CheckWarning(
+                f"The Celery app {app.main!r} does not ask RabbitMQ to confirm what it sends: a "
+                "message that RabbitMQ refuses or cannot route is lost, and delay() raises "
+                "nothing.",
+                hint="CELERY_BROKER_TRANSPORT_OPTIONS = {'confirm_publish': True}",
+                id="cereal_methods.W009",
+            )
+
+
+def _is_amqp(app: Any) -> bool:
+    """Whether an app sends by AMQP, by its settings: nothing is connected to."""
+    urls = app.conf.broker_write_url or app.conf.broker_url or "amqp://"
+    first = (urls.split(";") if isinstance(urls, str) else [*urls])[0]
+    transport = app.conf.broker_transport or str(first).partition("://")[0]
+    return transport in ("amqp", "amqps", "pyamqp", "librabbitmq")
 
 
 @never_raising
@@ -71,7 +95,7 @@ def check_serializers(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]
             yield Error(
                 f"{named(tasks)} cannot be sent: accept_content lacks their serializer {name!r}, "
                 "and workers would drop the messages.",
-                hint=f"CELERY_ACCEPT_CONTENT = {[*apps[0].conf.accept_content, name]!r}",
+                hint=_accepting(apps[0]) if name != "pickle" else _SIGNED,
                 id="cereal_methods.E002",
             )
 
@@ -81,7 +105,7 @@ def check_serializers(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]
             yield Error(
                 f"Tasks that name no serializer cannot be sent: accept_content lacks "
                 f"task_serializer, {name!r}, and workers would drop the messages.",
-                hint=f"CELERY_ACCEPT_CONTENT = {[*app.conf.accept_content, name]!r}",
+                hint=_accepting(app),
                 id="cereal_methods.E002",
             )
 
@@ -101,17 +125,15 @@ def check_results(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
                 id="cereal_methods.E003",
             )
             continue
-        accepted = app.conf.result_accept_content
-        option = "RESULT_ACCEPT_CONTENT"
+        accepted, option = app.conf.result_accept_content, "result_accept_content"
         if accepted is None:
-            accepted, option = app.conf.accept_content, "ACCEPT_CONTENT"
+            accepted, option = app.conf.accept_content, "accept_content"
         if name.replace("_", "-").startswith(("cereal-", "django-cereal")) and not _accepts(
             accepted, name
         ):
             yield Error(
-                f"Results cannot be read: {option.lower()} lacks {name!r}, in which they are "
-                "written.",
-                hint=f"CELERY_{option} = {[*accepted, name]!r}",
+                f"Results cannot be read: {option} lacks {name!r}, in which they are written.",
+                hint=_accepting_results(app),
                 id="cereal_methods.E004",
             )
         if name in _WITHOUT_INSTANCES:
@@ -121,8 +143,7 @@ def check_results(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
                     f"{named(returning)} returns model instances by its annotation, which the "
                     f"result_serializer {name!r} cannot carry: the task would fail, after its "
                     "work.",
-                    hint="CELERY_RESULT_SERIALIZER = 'cereal-pickle' or 'cereal-json'. Add it to "
-                    "CELERY_ACCEPT_CONTENT. Or ignore_result=True on the task.",
+                    hint=_keeping_instances(app),
                     id="cereal_methods.W001",
                 )
 
@@ -130,12 +151,47 @@ def check_results(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
 def _unusable(name: str) -> tuple[str, str] | None:
     """Return why a serializer cannot be used, and the remedy."""
     if name not in registry.name_to_type:
-        known = ", ".join(sorted(registry.name_to_type))
+        known = ", ".join(sorted(name for name in registry.name_to_type if name != "pickle"))
         return "does not exist", f"Correct the name. Known are {known}."
     package, distribution = _PACKAGES.get(name, ("", ""))
     if package and find_spec(package) is None:
         return f"needs the package {package!r}", f"python -m pip install '{distribution}'"
     return None
+
+
+def _accepting(app: Any, *more: str) -> str:
+    """Return the setting that accepts all that is sent: the same, whichever check shows it."""
+    names = [str(task.serializer) for task in own_tasks(app)]
+    names.append(str(app.conf.task_serializer))
+    if app.conf.result_backend and app.conf.result_accept_content is None:
+        names.append(str(app.conf.result_serializer))
+    return f"CELERY_ACCEPT_CONTENT = {_with(app.conf.accept_content, [*names, *more])!r}"
+
+
+def _accepting_results(app: Any, *more: str) -> str:
+    """Return the setting that accepts the results, which is that of all where there is one."""
+    if app.conf.result_accept_content is None:
+        return _accepting(app, *more)
+    names = _with(app.conf.result_accept_content, [str(app.conf.result_serializer), *more])
+    return f"CELERY_RESULT_ACCEPT_CONTENT = {names!r}"
+
+
+def _keeping_instances(app: Any) -> str:
+    """Return the settings under which results may hold instances."""
+    accepting = _accepting_results(app, "cereal-json")
+    return (
+        f"CELERY_RESULT_SERIALIZER = 'cereal-json' and {accepting}, or the same with "
+        "'cereal-pickle'. Or ignore_result=True on the task."
+    )
+
+
+def _with(accepted: Any, names: list[str]) -> list[str]:
+    """Return what is accepted and what is to be, without plain pickle, which runs any code."""
+    found = without_pickle(accepted)
+    for name in names:
+        if name != "pickle" and _unusable(name) is None and not _accepts(found, name):
+            found.append(name)
+    return found
 
 
 def _is_accepted(apps: list[Any], name: str) -> bool:

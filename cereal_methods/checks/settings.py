@@ -12,6 +12,7 @@ from django.core.checks import Warning as CheckWarning
 from kombu.serialization import registry  # type: ignore[attr-defined]
 
 from .. import conf
+from ..serializers import signing
 from .registry import never_raising
 
 #: The fewest bytes, and different ones, of a signing key: those of HMAC-SHA256, and Django's.
@@ -65,6 +66,14 @@ def _is_model(label: str) -> bool:
 
 
 @never_raising
+def check_empty_keys(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
+    """E010: a signing key that everybody knows, as it is empty."""
+    found = "" if conf.problems() else signing.weak_keys()
+    if found:
+        yield Error(found, hint=signing.REMEDY, id="cereal_methods.E010")
+
+
+@never_raising
 def check_keys(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
     """W003 and W004: a signing key that stands in two places."""
     key = None if conf.problems() else conf.get("SIGNING_KEY")
@@ -74,13 +83,13 @@ def check_keys(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
         ("SECRET_KEY", [settings.SECRET_KEY]),
         ("one of SECRET_KEY_FALLBACKS", settings.SECRET_KEY_FALLBACKS),
     ):
-        if _bytes(key) in map(_bytes, known):
+        if signing.as_bytes(key) in map(signing.as_bytes, known):
             yield CheckWarning(
                 f"CEREAL_METHODS['SIGNING_KEY'] is {name}: whoever learns one has the other.",
                 hint="Give it a key of its own, or leave it out: SECRET_KEY is the default.",
                 id="cereal_methods.W003",
             )
-    if _bytes(key) in map(_bytes, conf.get("SIGNING_KEY_FALLBACKS") or ()):
+    if signing.as_bytes(key) in map(signing.as_bytes, conf.get("SIGNING_KEY_FALLBACKS") or ()):
         yield CheckWarning(
             "CEREAL_METHODS['SIGNING_KEY'] is among its own SIGNING_KEY_FALLBACKS: it was not "
             "changed, or a former key signs again.",
@@ -95,7 +104,7 @@ def check_key_strength(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage
     key = None if conf.problems() else conf.get("SIGNING_KEY")
     if key is None:
         return
-    material = _bytes(key)
+    material = signing.as_bytes(key)
     is_insecure = material.startswith(b"django-insecure-")
     if is_insecure or len(material) < _LENGTH or len(set(material)) < _DIFFERENT:
         yield CheckWarning(
@@ -105,7 +114,3 @@ def check_key_strength(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage
             "former into SIGNING_KEY_FALLBACKS while its messages are on their way.",
             id="cereal_methods.W005",
         )
-
-
-def _bytes(key: str | bytes) -> bytes:
-    return key.encode() if isinstance(key, str) else key

@@ -77,6 +77,7 @@
             setText(cell, number);
             cell.classList.toggle('model-task-wrong', progress.wrong.includes(name));
         }
+        setText(find('also'), progress.also);
         showFailures(progress);
         announce(progress);
         if (progress.is_complete) {
