@@ -70,7 +70,8 @@ def told(response: Any) -> list[str]:
 
 def rows_in(message: Any) -> list[Any]:
     """Return the keys of the rows that a message is for."""
-    found: list[Any] = message.decode()[1].plainly(references=True)["this"].as_wire()[1]
+    wire = message.decode()[1].plainly(references=True)["this"].as_wire()
+    found: list[Any] = wire[1] if len(wire) == 4 else [wire[1]]  # of one row its reference
     return found
 
 

@@ -55,6 +55,7 @@ def test_a_run_that_has_begun(clerk: Client, run: str) -> None:
         "is_complete": False,
         "status": "0 of 5 completed (0 %)",
         "numbers": {"succeeded": "0", "failed": "0", "missing": "0", "waiting": "5"},
+        "also": "",
         "wrong": [],
         "failures": [],
         "more": "",
@@ -70,6 +71,7 @@ def test_a_run_that_is_complete(clerk: Client, run: str) -> None:
         "is_complete": True,
         "status": "5 of 5 completed (100 %)",
         "numbers": {"succeeded": "3", "failed": "1", "missing": "1", "waiting": "0"},
+        "also": "",
         "wrong": ["failed", "missing"],
         "failures": [
             {

@@ -71,6 +71,15 @@ class Parcel(models.Model):
         self.save()
         ledger.begin(task.request.id)
 
+    @model_task(acks_late=True, reject_on_worker_lost=True)
+    def tick(self) -> int:
+        """Count, with the row's key, and fail for bad rows."""
+        ledger.begin(str(self.pk))
+        time.sleep(0.001)
+        if self.weight < 0:
+            raise ValueError(f"parcel {self.pk} is bad")
+        return int(self.pk)
+
     @model_task
     def itself(self) -> Parcel:
         """Return the parcel."""

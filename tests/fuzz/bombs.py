@@ -12,6 +12,7 @@ import resource
 import sys
 import time
 import tracemalloc
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,18 @@ MEMORY: Final = 1 << 30
 SECONDS: Final = 60
 
 HEADER: Final = '{"cereal":1,"refs":[["shop.Order",5,"default"]],"call":%d}\n'
+
+
+#: Integers that have one hash, which Python does not randomize.
+ALIKE: Final = [each * (2**61 - 1) for each in range(1, 30_000)]
+
+
+def _order(key: int) -> str:
+    return f'["shop.Order",{key},"default"]'
+
+
+def _uuid(key: int) -> str:
+    return json.dumps({"uuid": str(uuid.UUID(int=key))})
 
 
 def framed(blob: str | bytes) -> bytes:
@@ -58,6 +71,16 @@ _HEADS: Final[dict[str, Callable[[], bytes]]] = {
     "a key that is a huge number": lambda: headed(f'[["shop.Order",{"9" * 4_000},"default"]]'),
     "a decimal of a huge exponent": lambda: headed(
         '[["shop.Order",{"decimal":"1e999999999"},"default"]]'
+    ),
+    "a decimal of an exponent that can be computed": lambda: headed(
+        '[["shop.Order",{"decimal":"1e1000000"},"default"]]'
+    ),
+    "keys of one hash": lambda: headed(
+        f'[["shop.Order",[{",".join(map(str, ALIKE))}],"default","rows"]]'
+    ),
+    "references of one hash": lambda: headed(f"[{','.join(_order(key) for key in ALIKE)}]"),
+    "UUIDs of one hash": lambda: headed(
+        f'[["shop.Document",[{",".join(_uuid(key) for key in ALIKE)}],"default","rows"]]'
     ),
     "many references": lambda: headed(
         "[" + ",".join(f'["shop.Order",{key},"default"]' for key in range(10_000)) + "]"
@@ -131,7 +154,7 @@ BOMBS: Final[dict[str, dict[str, Callable[[], bytes]]]] = {
 
 
 def bombs(name: str) -> dict[str, bytes]:
-    """Return the bombs of a format."""
+    """Return the bombs of a format, in bodies with a header and in those without."""
     start = b"\x01" + b"\x00" * 32 if name == "cereal-pickle" else b""
     empty = b"\x92\x90\x80" if name == "cereal-msgpack" else b"[[],{}]"
     heads = {
@@ -139,7 +162,21 @@ def bombs(name: str) -> dict[str, bytes]:
         + make().replace(b'"call":7}\n[[],{}]', b'"call":%d}\n' % len(empty) + empty)
         for kind, make in _HEADS.items()
     }
-    return {**heads, **{kind: make() for kind, make in BOMBS[name].items()}}
+    framed_bombs = {kind: make() for kind, make in BOMBS[name].items()}
+    plain = {f"{kind} (plain)": _without_header(body, name) for kind, body in framed_bombs.items()}
+    return {**heads, **framed_bombs, **plain}
+
+
+def _without_header(body: bytes, name: str) -> bytes:
+    """Return the same bomb in a body as kombu's own serializer writes it."""
+    if name == "cereal-pickle":
+        return body[33:].partition(b"\n")[2]
+    blob = body.partition(b"\n")[2]
+    if name == "cereal-yaml":
+        return blob + b"- {callbacks: null}\n"
+    if name == "cereal-msgpack":
+        return b"\x93" + blob[1:] + b"\x81\xa9callbacks\xc0"
+    return blob[:-1] + b',{"callbacks":null}]'
 
 
 def main(name: str) -> None:

@@ -16,13 +16,16 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 from unittest import mock
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.sql.compiler import SQLCompiler
 from kombu.exceptions import DecodeError
 from kombu.utils.json import dumps
 
 from cereal_methods import ModelReference
 from cereal_methods.arguments import LazyArgs
-from cereal_methods.exceptions import InvalidMessage
+from cereal_methods.exceptions import InvalidMessage, UnknownDatabase, UnknownModel
+from cereal_methods.hydration import fetch_all
 from cereal_methods.references import QuerySetReference
 from cereal_methods.serializers import body, signing
 from cereal_methods.serializers import pickle as cereal_pickle
@@ -162,9 +165,15 @@ def _consume(payload: Any, name: str) -> Any:
         body.call_expected.reset(token)
     if not payload:  # kombu itself returns an empty body
         return InvalidMessage("It is empty.")
-    if not (isinstance(found, tuple) and len(found) == 3 and isinstance(found[0], LazyArgs)):
+    if not isinstance(found, (tuple, list)) or len(found) != 3:
         raise Violation(f"a message was decoded to a {type(found)}")
     args, kwargs, embed = found
+    if isinstance(found, list):  # what kombu's own serializer would have given
+        if name == "cereal-pickle" or type(args) is not list or type(kwargs) is not dict:
+            raise Violation(f"a message was decoded to {found!r:.100}")
+        return pickle.loads(pickle.dumps((args, kwargs, embed)))
+    if not isinstance(args, LazyArgs):
+        raise Violation(f"a message was decoded to a {type(found)}")
     shown = dumps([args, kwargs]), repr(args), repr(kwargs)
     if any(len(text) > 100_000 + 50 * len(payload) for text in shown):
         raise Violation("a body is shown at much greater length than it has")
@@ -173,12 +182,36 @@ def _consume(payload: Any, name: str) -> Any:
 
 def _perform(args: Any, kwargs: Any, embed: Any) -> Any:
     """Do what the pool does before a task's code begins, but for the fetch itself."""
-    embedded = dict(embed)
+    embedded = dict(embed or {})
+    if type(args) is list:
+        return args, kwargs, embedded
     try:
-        found = args.call.outline()
+        args.call.outline()
+        found = args.call.sent()
+        references = args.call.references()
     except Exception as error:
         return _checked(error)
+    _fetch(references)
     return (*found, embedded)
+
+
+def _execute(compiler: Any, *args: Any, **kwargs: Any) -> Any:
+    """Do what a query costs before a database is asked: nothing is there."""
+    compiler.as_sql()
+    return iter(())
+
+
+def _fetch(references: Sequence[Any]) -> None:
+    """Fetch what a body names, from databases that have no rows."""
+    with mock.patch.object(SQLCompiler, "execute_sql", _execute):
+        try:
+            fetch_all(references)
+        except (ObjectDoesNotExist, UnknownModel, UnknownDatabase, InvalidMessage) as error:
+            text = str(error)
+        else:
+            return
+    if len(text) > 5000 or not text.isprintable():
+        raise Violation(f"an error of the fetch that a log could not take: {text!r:.200}")
 
 
 def _checked(error: Exception) -> Exception:

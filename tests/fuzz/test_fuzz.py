@@ -69,8 +69,11 @@ def test_a_body_that_nobody_has_changed_has_its_value(name: str, kind: str, watc
             assert judge_result(each, name, watch) == SEEDS[kind]
             assert str(judge(each, name, watch)) == (
                 "The message is a task's result, and not a call of a task."
+                if kind == "result" or name == "cereal-pickle"
+                else "The message is no call of a task: its body is something else."
             )
         else:
             args, kwargs, embed = judge(each, name, watch)
             assert (tuple(args), kwargs, embed) == SEEDS[kind]
-            assert isinstance(decode(each, name)[0], LazyArgs)
+            is_plain = kind == "plain" and name != "cereal-pickle"
+            assert isinstance(decode(each, name)[0], list if is_plain else LazyArgs)

@@ -101,17 +101,19 @@ def test_spans_of_a_worker_name_task_and_row(worker: Worker, spans: Path, serial
     assert "cereal_methods.rows" not in attributes
 
 
-def test_the_span_of_a_batch_names_how_many_rows(worker: Worker, spans: Path) -> None:
+def test_a_batch_and_each_of_its_rows_have_a_span(worker: Worker, spans: Path) -> None:
     orders = [Order.objects.create() for _ in range(3)]
     before = len(lines(spans))
 
     Order.ship.bulk_apply_async(orders, ["dhl"], batch_size=3).get()
 
-    worker.wait_for(lambda: len(lines(spans)) > before, "the span")
-    (span,) = lines(spans)[before:]
-    assert span["attributes"]["cereal_methods.row"] == "<shop.Order 3 rows>"
-    assert span["attributes"]["cereal_methods.rows"] == 3
-    assert "cereal_methods.pk" not in span["attributes"]
+    worker.wait_for(lambda: len(lines(spans)) == before + 4, "the spans")
+    found = [span["attributes"] for span in lines(spans)[before:]]
+    (batch,) = [each for each in found if "cereal_methods.pk" not in each]
+    assert batch["cereal_methods.row"] == "<shop.Order 3 rows>"
+    assert batch["cereal_methods.rows"] == 3
+    rows = [each["cereal_methods.pk"] for each in found if each is not batch]
+    assert rows == [order.pk for order in orders]
 
 
 def test_monitors_cause_no_query_and_no_session(worker: Worker, serializer: str) -> None:

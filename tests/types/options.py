@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from celery import Task
@@ -117,5 +118,7 @@ model_task(manager=models.Manager)  # type: ignore[call-overload]  # pyright: ig
 model_task(aliases="shop.bill")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 model_task(queue=1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 model_task(max_retries="3")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+model_task(autoretry_for=ValueError)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+model_task(expires=timedelta(hours=1))  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 model_task(base=Invoice)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
 model_task("mail")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]

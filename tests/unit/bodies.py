@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytest
+from celery import shared_task
+from celery._state import _task_stack
+from celery.app.task import Context
 from django.db import models
 from kombu.exceptions import EncodeError
 from kombu.serialization import prepare_accept_content, registry
+
+from cereal_methods.exceptions import EncodingFailed
+from cereal_methods.serializers.body import call_expected
 
 M = TypeVar("M", bound=models.Model)
 
 #: The formats, each once.
 FORMATS = ["cereal-pickle", "cereal-json", "cereal-yaml", "cereal-msgpack"]
+
+#: The formats whose bodies without references are those of kombu's serializer, and its name.
+KOMBUS = {"cereal-json": "json", "cereal-yaml": "yaml", "cereal-msgpack": "msgpack"}
 
 #: The names under which the formats are registered.
 NAMES = [*FORMATS, "django_cereal_pickle"]
@@ -42,12 +52,24 @@ def decode(payload: Any, name: str) -> Any:
     return registry.loads(payload, content_type, encoding, accept=prepare_accept_content([name]))
 
 
+def consume(payload: Any, name: str) -> Any:
+    """Return what a worker's consumer has of a message, as where it expects a call."""
+    token = call_expected.set(True)
+    try:
+        return decode(payload, name)
+    finally:
+        call_expected.reset(token)
+
+
 def refusal(value: Any, name: str) -> Any:
     """Return the error that a body or a result is refused with."""
     with pytest.raises(EncodeError) as caught:
         encode(value, name)
-    assert str(caught.value) == str(caught.value.args[0])
-    return caught.value.args[0]
+    error = caught.value
+    assert type(error) is EncodingFailed
+    assert error.args == (error.__cause__,)
+    assert str(error) == str(error.__cause__)
+    return error.__cause__
 
 
 def call_body(
@@ -64,10 +86,26 @@ def trip(
     return decode(encode(call_body(args, kwargs, **embed), name), name)
 
 
+@shared_task(name="tests.unit.bodies.plain")
+def plain(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A task of somebody else's: it has the rows where Celery unpacks its arguments."""
+    return args, kwargs
+
+
+@contextmanager
+def running(task: Any, args: Any, kwargs: Any, **request: Any) -> Iterator[Any]:
+    """Give a task as it is while it runs for a message, before its function is called."""
+    _task_stack.push(task)
+    task.request_stack.push(Context(request, args=args, kwargs=kwargs, called_directly=False))
+    try:
+        yield task
+    finally:
+        task.request_stack.pop()
+        _task_stack.pop()
+
+
 def unpack(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments that a function gets of a decoded body."""
-
-    def function(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return args, kwargs
-
-    return function(*args, **kwargs)
+    """Return the arguments that the function of somebody else's task gets of a decoded body."""
+    with running(plain, args, kwargs):
+        found: tuple[tuple[Any, ...], dict[str, Any]] = plain.run(*args, **kwargs)
+    return found

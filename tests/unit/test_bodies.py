@@ -15,7 +15,16 @@ from cereal_methods.exceptions import InvalidMessage, UnknownVersion
 from cereal_methods.references import ModelReference
 from tests.shop.models import Order
 
-from .bodies import FORMATS, NO_EMBED, call_body, decode, encode, stored, unpack
+from .bodies import (
+    FORMATS,
+    NO_EMBED,
+    call_body,
+    consume,
+    decode,
+    encode,
+    stored,
+    unpack,
+)
 
 pytestmark = pytest.mark.django_db(databases=["default", "archive"])
 
@@ -34,27 +43,32 @@ def unsealed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def with_header(name: str, header: dict[str, Any], rest: Any = None) -> Any:
-    """Return the payload of a call with another header."""
-    payload = encode(call_body(["dhl"]), name)
+    """Return the payload of a call with another header, which has no references of its own.
+
+    That is what earlier versions wrote of every call.
+    """
+    payload = encode(call_body(["dhl"], {"this": stored(Order, pk=5)}), name)
     text = payload if isinstance(payload, str) else payload.decode("latin-1")
     start = text.index('{"cereal"')
     line, _, blob = text[start:].partition("\n")
     changed = {**json.loads(line), **header}
-    text = f"{text[:start]}{json.dumps(changed)}\n{blob if rest is None else rest}"
+    for key in {"refs", "this"} - header.keys():
+        del changed[key]
+    written = json.dumps(changed, separators=(",", ":"))
+    text = f"{text[:start]}{written}\n{blob if rest is None else rest}"
     return text if isinstance(payload, str) else text.encode("latin-1")
 
 
 def outcome(payload: Any, name: str) -> Any:
     """Return what becomes of a payload: arguments, or the error that it ends in."""
     try:
-        body = decode(payload, name)
+        body = consume(payload, name)
     except DecodeError as error:
         return error.args[0]
     try:
         args, kwargs, embed = body
         found = unpack(args, kwargs)
-        dict(embed)
-        return found, dict(embed)
+        return found, dict(embed or {})
     except InvalidMessage as error:
         return error
 
@@ -74,13 +88,20 @@ def test_a_call_cut_short_at_any_byte_is_an_invalid_message(name: str, kind: str
 
     assert not isinstance(whole, Exception)
     for length in range(1, len(payload)):
-        assert isinstance(outcome(payload[:length], name), InvalidMessage), payload[:length]
+        found = outcome(payload[:length], name)
+        if kind == "call without instances" and name == "cereal-yaml":
+            if not isinstance(found, InvalidMessage):  # as to kombu's, it is YAML as well
+                args, kwargs, embed = decode(payload[:length], "yaml")
+                assert found == ((tuple(args), kwargs), embed or {}), payload[:length]
+        else:
+            assert isinstance(found, InvalidMessage), payload[:length]
 
 
 @pytest.mark.parametrize("kind", BODIES)
 def test_a_call_cut_short_is_an_invalid_message_to_a_holder_of_the_key(
-    name: str, kind: str, unsealed: None
+    kind: str, unsealed: None
 ) -> None:
+    name = "cereal-pickle"
     payload = encode(BODIES[kind](Order.objects.create()), name)
 
     for length in range(1, len(payload)):
@@ -98,7 +119,7 @@ def test_a_call_cut_short_in_its_embed_fails_or_embeds_nothing_less(
     for length in range(1, len(payload)):
         args, kwargs, embed = [], {}, {}
         try:
-            args, kwargs, embed = decode(payload[:length], name)
+            args, kwargs, embed = consume(payload[:length], name)
             dict(embed)  # as Celery does before the task begins
             found = unpack(args, kwargs), dict(embed)
         except (DecodeError, InvalidMessage):
@@ -117,12 +138,13 @@ def test_a_result_cut_short_at_any_byte_is_an_invalid_message(
             found = decode(payload[:length], name)
         except DecodeError as error:
             assert isinstance(error.args[0], InvalidMessage)  # noqa: PT017
-        else:
-            assert found == result, payload[:length]
+        else:  # text that ends early is YAML in many places
+            same = result if name != "cereal-yaml" else decode(payload[:length], "yaml")
+            assert found == same, payload[:length]
 
 
 def test_arguments_that_end_early_fail_in_the_task(name: str, unsealed: None) -> None:
-    payload = encode(call_body(["dhl"]), name)
+    payload = with_header(name, {})
 
     args, kwargs, embed = decode(payload[:-1], name)
 
@@ -135,8 +157,8 @@ def test_arguments_that_end_early_fail_in_the_task(name: str, unsealed: None) ->
     assert repr((args, kwargs)) == "(('<unreadable message>',), {})"
 
 
-def test_a_body_without_a_header_is_refused_when_it_is_decoded(name: str, unsealed: None) -> None:
-    payload = encode(call_body(["dhl"]), name)
+def test_a_body_with_half_a_header_is_refused_when_it_is_decoded(name: str, unsealed: None) -> None:
+    payload = with_header(name, {})
     headless = payload[: payload.index('"call"' if isinstance(payload, str) else b'"call"')]
 
     with pytest.raises(DecodeError) as caught:
@@ -149,7 +171,7 @@ def test_a_body_without_a_header_is_refused_when_it_is_decoded(name: str, unseal
 
 
 def test_a_call_whose_header_is_truncated_fails_in_the_task(name: str, unsealed: None) -> None:
-    payload = encode(call_body(["dhl"]), name)
+    payload = with_header(name, {})
     call = '"call":' if isinstance(payload, str) else b'"call":'
 
     args, kwargs, _ = decode(payload[: payload.index(call) + len(call)], name)
@@ -167,6 +189,7 @@ def test_bytes_that_are_no_text_are_refused(name: str) -> None:
         decode(b"\xff\xfe\n", name)
 
     assert str(caught.value) == f"The message is not a {name} body."
+    assert type(caught.value.args[0]) is InvalidMessage
 
 
 @pytest.mark.parametrize("name", ["cereal-json", "cereal-yaml"])
@@ -249,14 +272,19 @@ def test_a_reference_that_cannot_be_read_fails_in_the_task(
     assert repr(args) == "('<unreadable message>',)"
 
 
-@pytest.mark.parametrize("version", ["1", None, [], {}, 0, 1.5])
-def test_a_version_of_another_kind_fails_in_the_task(
-    name: str, version: Any, unsealed: None
-) -> None:
+@pytest.mark.parametrize("version", [0, 1.5, 10**20, 2])
+def test_another_version_fails_in_the_task(name: str, version: Any, unsealed: None) -> None:
     args, kwargs, _ = decode(with_header(name, {"cereal": version}), name)
 
     with pytest.raises(UnknownVersion):
         unpack(args, kwargs)
+
+
+@pytest.mark.parametrize("version", ["1", None, [], {}, -1])
+def test_a_version_of_another_kind_is_refused(name: str, version: Any, unsealed: None) -> None:
+    error = outcome(with_header(name, {"cereal": version}), name)
+
+    assert isinstance(error, InvalidMessage)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import time
 from collections.abc import Callable
@@ -60,6 +61,10 @@ def use(monkeypatch: pytest.MonkeyPatch, tasks: dict[str, Any], **settings: Any)
         "task_protocol": 2,
         "task_serializer": "json",
         "beat_schedule": {},
+        "broker_url": "memory://",
+        "broker_write_url": None,
+        "broker_transport": None,
+        "broker_transport_options": {},
         **settings,
     }
     fresh = SimpleNamespace(main="fresh", conf=SimpleNamespace(**conf), tasks=tasks)
@@ -106,6 +111,36 @@ def test_protocol_1_is_reported(checked: Checked) -> None:
             "Remove CELERY_TASK_PROTOCOL from the settings: 2 is Celery's default.",
         )
     ]
+
+
+@pytest.mark.parametrize(
+    "broker",
+    [
+        {"broker_url": "amqp://localhost//"},
+        {"broker_url": "amqps://localhost//;redis://localhost"},
+        {"broker_url": ["pyamqp://localhost//"]},
+        {"broker_url": None},
+        {"broker_write_url": "amqp://localhost//"},
+        {"broker_url": "localhost", "broker_transport": "pyamqp"},
+    ],
+    ids=str,
+)
+def test_a_rabbitmq_that_confirms_nothing_is_reported(checked: Checked, broker: Any) -> None:
+    assert checked(SHIP, **broker) == [
+        (
+            "W009",
+            "The Celery app 'fresh' does not ask RabbitMQ to confirm what it sends: a message that "
+            "RabbitMQ refuses or cannot route is lost, and delay() raises nothing.",
+            "CELERY_BROKER_TRANSPORT_OPTIONS = {'confirm_publish': True}",
+        )
+    ]
+    assert checked(SHIP, **broker, broker_transport_options={"confirm_publish": True}) == []
+    assert checked(**broker) == []
+
+
+@pytest.mark.parametrize("url", ["redis://localhost", "sqs://", "memory://"])
+def test_other_brokers_are_not_asked_to_confirm(checked: Checked, url: str) -> None:
+    assert checked(SHIP, broker_url=url) == []
 
 
 def test_a_serializer_that_workers_do_not_accept_is_reported(checked: Checked) -> None:
@@ -223,8 +258,9 @@ def test_results_that_cannot_carry_the_instances_of_a_method_are_reported(checke
             "W001",
             f"{ME} returns model instances by its annotation, which the result_serializer 'json' "
             "cannot carry: the task would fail, after its work.",
-            "CELERY_RESULT_SERIALIZER = 'cereal-pickle' or 'cereal-json'. Add it to "
-            "CELERY_ACCEPT_CONTENT. Or ignore_result=True on the task.",
+            "CELERY_RESULT_SERIALIZER = 'cereal-json' and CELERY_ACCEPT_CONTENT = ['json', "
+            "'cereal-pickle', 'cereal-json', 'cereal-yaml', 'cereal-msgpack'], or the same with "
+            "'cereal-pickle'. Or ignore_result=True on the task.",
         )
     ]
     assert checked(SHIP, ME, result_serializer="cereal-pickle", **BACKEND) == []
@@ -490,3 +526,52 @@ def test_the_checks_pass_with_the_command() -> None:
 def test_errors_are_errors_of_django() -> None:
     with override_settings(CEREAL_METHODS=7):
         assert [type(each) for each in run_checks(tags=["cereal_methods"], databases=[])] == [Error]
+
+
+def test_hints_that_come_together_agree(checked: Checked) -> None:
+    names = [SHIP, "tests.shop.models.Order.ship_as_json"]
+    settings = {
+        "accept_content": ["json", "pickle", "application/x-python-serialize"],
+        "task_serializer": "cereal-yaml",
+        "result_serializer": "cereal-msgpack",
+        **BACKEND,
+    }
+
+    found = checked(*names, **settings)
+
+    assert [code for code, *_ in found] == ["E002", "E002", "E004"]
+    (hint,) = {hint for *_, hint in found}
+    accepted = ast.literal_eval(hint.removeprefix("CELERY_ACCEPT_CONTENT = "))
+    assert accepted[0] == "json"
+    assert {"pickle", "application/x-python-serialize"}.isdisjoint(accepted)
+    assert checked(*names, **{**settings, "accept_content": accepted}) == []
+
+
+def test_a_task_in_plain_pickle_is_led_to_the_signed_one(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = app.tasks[SHIP]
+    for serializer in ("pickle", "yaml"):
+        monkeypatch.setattr(task, "serializer", serializer)
+        ((code, _, hint),) = checked(SHIP, accept_content=["json"])
+        assert code == "E002"
+        assert hint == (
+            "CELERY_ACCEPT_CONTENT = ['json', 'yaml']"
+            if serializer == "yaml"
+            else "Use serializer='cereal-pickle': a worker that accepts plain pickle runs the code "
+            "of whoever sends it."
+        )
+
+
+def test_hints_never_name_plain_pickle(checked: Checked) -> None:
+    results = {"result_accept_content": ["pickle"], "result_serializer": "cereal-json", **BACKEND}
+    found = [
+        *checked(SHIP, accept_content=["pickle"], **results),
+        *checked(ME, accept_content=["pickle"], result_serializer="json", **BACKEND),
+        *checked(SHIP, result_serializer="jsn", **BACKEND),
+    ]
+
+    assert {code for code, *_ in found} == {"E002", "E003", "E004", "W001"}
+    for *_, hint in found:
+        assert "'pickle'" not in hint
+        assert " pickle" not in hint

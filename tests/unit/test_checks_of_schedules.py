@@ -96,6 +96,7 @@ def test_entries_that_would_fail_are_reported(
         {"task": BULK, "args": [f"{ORDER}.trace"]},
         {"task": BULK, "args": [f"{ORDER}.trace", "paid"], "kwargs": {"size": 5}},
         {"task": BULK, "args": [f"{ORDER}.trace", "paid"], "kwargs": {"batch_size": 0}},
+        {"task": BULK, "args": [f"{ORDER}.trace", "paid"], "kwargs": {"options": {"queu": "x"}}},
     ],
     ids=str,
 )

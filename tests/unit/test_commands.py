@@ -77,7 +77,9 @@ def keys_in(messages: list[Any]) -> list[list[Any]]:
     """Return the keys of the rows in each message."""
     found = []
     for message in messages:
-        found.append(wire_in(message)[1])
+        wire = wire_in(message)
+        key = wire[1]
+        found.append(key if len(wire) == 4 else [key])  # of one row its reference
     return found
 
 
@@ -360,7 +362,7 @@ def test_rows_are_read_from_a_database(sent: Any) -> None:
         assert send("shop.Order.trace", "--database", "archive", *chosen).status == 0
 
     for message in sent():
-        assert wire_in(message)[:3] == ["shop.Order", [row.pk], "archive"]
+        assert wire_in(message) == ["shop.Order", row.pk, "archive"]
 
 
 def test_a_database_that_does_not_exist_is_refused_by_the_parser() -> None:
@@ -423,12 +425,13 @@ def test_a_composite_key_is_a_list() -> None:
     [
         (
             [],
-            "shop.Order.ship cannot be sent: ship() missing 1 required positional argument: "
+            "shop.Order.ship cannot be sent: Order.ship() missing 1 required positional argument: "
             "'carrier'.",
         ),
         (
             ["--args", '["dhl"]', "--kwargs", '{"fast": true}'],
-            "shop.Order.ship cannot be sent: ship() got an unexpected keyword argument 'fast'.",
+            "shop.Order.ship cannot be sent: Order.ship() got an unexpected keyword argument "
+            "'fast'.",
         ),
         (
             ["--args", "dhl"],

@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
+from kombu.exceptions import EncodeError
 
 from cereal_methods import conf
 from tests.shop.models import Order
 
-from .bodies import call_body, encode, refusal, stored
+from .bodies import call_body, encode, stored
 
 KNOWN = (
     "Known are SERIALIZER, SIGNING_KEY, SIGNING_KEY_FALLBACKS, ON_COMMIT, ON_MISSING, "
-    "FETCH_MAX_RETRIES, FETCH_RETRY_BACKOFF, FETCH_RETRY_BACKOFF_MAX, MODEL_ALIASES."
+    "FETCH_MAX_RETRIES, FETCH_RETRY_BACKOFF, FETCH_RETRY_BACKOFF_MAX, MAX_CRASHES, MODEL_ALIASES."
 )
 
 #: What may be wrong with the setting, and what is said about it.
@@ -44,6 +45,7 @@ WRONG: list[tuple[Any, list[str]]] = [
             ("FETCH_MAX_RETRIES", "a whole number", [None, -1, 1.5, "3", True]),
             ("FETCH_RETRY_BACKOFF", "a number of seconds", [None, -1, "3", True]),
             ("FETCH_RETRY_BACKOFF_MAX", "a number of seconds", [None, -0.1, "3", False]),
+            ("MAX_CRASHES", "a whole number, at least 1", [None, 0, -1, 1.5, "3", True]),
             ("MODEL_ALIASES", "a dict of labels", [None, ["shop.Order"], {"shop.Old": Order}]),
         ]
         for value in values
@@ -75,6 +77,7 @@ RIGHT: list[dict[str, Any]] = [
     {"FETCH_MAX_RETRIES": 0},
     {"FETCH_RETRY_BACKOFF": 0.5},
     {"FETCH_RETRY_BACKOFF_MAX": 3600},
+    {"MAX_CRASHES": 1},
     {"MODEL_ALIASES": {"shop.Purchase": "shop.Order"}},
 ]
 
@@ -87,6 +90,7 @@ DEFAULTS = {
     "FETCH_MAX_RETRIES": 10,
     "FETCH_RETRY_BACKOFF": 1,
     "FETCH_RETRY_BACKOFF_MAX": 60,
+    "MAX_CRASHES": 5,
     "MODEL_ALIASES": {},
 }
 
@@ -129,9 +133,13 @@ def test_a_wrong_setting_is_an_error_of_the_configuration(given: Any, messages: 
 
 
 def test_a_wrong_setting_keeps_messages_from_being_signed() -> None:
-    with override_settings(CEREAL_METHODS={"SIGNING_KEY": ""}):
-        error = refusal(call_body([1]), "cereal-pickle")
+    with (
+        override_settings(CEREAL_METHODS={"SIGNING_KEY": ""}),
+        pytest.raises(EncodeError) as caught,
+    ):
+        encode(call_body([1]), "cereal-pickle")
 
+    error = caught.value.args[0]
     assert type(error) is ImproperlyConfigured
     assert str(error) == "CEREAL_METHODS['SIGNING_KEY'] must be a string that is not empty."
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.db import models
+from django.utils.functional import cached_property
 
 import tests.shop.tasks  # noqa: F401  (its tasks take names)
 from cereal_methods import model_task, tasks
@@ -58,16 +60,16 @@ def refused(define: Callable[[], Any]) -> str:
     return str(error)
 
 
-IS_NO_METHOD = "and no method. Decorate a function in the body of a model."
+IS_NO_METHOD = ", not a method. Decorate a function in the body of a model."
 TAKES_NO_SELF = "takes no self. Decorate a method with self as its first parameter."
 
 
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        (property(go), f"go is a property {IS_NO_METHOD}"),
-        (Plain, f"Plain is a class {IS_NO_METHOD}"),
-        ("go", f"'go' is a str {IS_NO_METHOD}"),
+        (property(go), f"go is a property{IS_NO_METHOD}"),
+        (Plain, f"Plain is a class{IS_NO_METHOD}"),
+        ("go", f"'go' is a str{IS_NO_METHOD}"),
         (Call(), "<call> is a Call, which does not bind to instances. Use a function."),
         (
             go_later,
@@ -301,11 +303,88 @@ def test_a_lambda_is_refused(new_models: None) -> None:
     refused(lambda: Order.add_to_class("go_lambda", model_task(lambda self: None)))
 
 
-@pytest.mark.parametrize("above", [property, staticmethod])
-def test_a_property_or_staticmethod_above_is_refused(new_models: None, above: Any) -> None:
+def test_a_staticmethod_above_is_refused(new_models: None) -> None:
+    meta = type("Meta", (), {"app_label": "shop"})
+    body = {"Meta": meta, "__module__": "shop", "go": staticmethod(model_task(go))}
+
+    assert refused(lambda: type("Hidden", (models.Model,), body)) == (
+        "@model_task cannot be used here: @staticmethod stands above it on Hidden.go. Put "
+        "@model_task first, and on a method."
+    )
+
+
+@pytest.mark.parametrize(
+    ("above", "name"),
+    [
+        (property, "property"),
+        (functools.cached_property, "cached_property"),
+        (cached_property, "cached_property"),
+        (functools.cache, "lru_cache"),
+        (functools.lru_cache(maxsize=5), "lru_cache"),
+        (lambda task: functools.partialmethod(task, 1), "partialmethod"),
+        (functools.singledispatchmethod, "singledispatchmethod"),
+        (lambda task: functools.lru_cache(passing(task)), "lru_cache"),
+        (lambda task: passing(functools.lru_cache(task)), "lru_cache"),
+    ],
+)
+def test_a_decorator_above_that_hides_the_task_is_refused(
+    new_models: None, above: Any, name: str
+) -> None:
     body = {"Meta": type("Meta", (), {"app_label": "shop"}), "__module__": "shop"}
 
-    refused(lambda: type("Hidden", (models.Model,), {**body, "go": above(model_task(go))}))
+    def define() -> None:
+        type("Hidden", (models.Model,), {**body, "go": above(model_task(go))})
+
+    assert refused(define) == (
+        f"@model_task cannot be used here: @{name} stands above it on Hidden.go. Put @model_task "
+        f"on a method of its own, without @{name}."
+    )
+
+
+def test_a_partialmethod_of_a_task_beside_it_is_a_method(new_models: None) -> None:
+    class Parted(models.Model):
+        @model_task
+        def move(self, to: str) -> str:
+            return f"moved {to}"
+
+        move_up = functools.partialmethod(move, "up")
+
+        class Meta:
+            app_label = "shop"
+
+    assert Parted().move_up() == "moved up"
+    assert Parted.move.name.endswith("Parted.move")
+
+
+def passing(function: Any) -> Any:
+    """A decorator as people write them."""
+
+    @functools.wraps(function)
+    def passing(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return passing
+
+
+CACHED = (
+    "is wrapped in functools.lru_cache, by which a worker would run it once for each row, and keep "
+    "the rows in memory. Leave the cache out."
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong"),
+    [
+        (functools.cached_property(go), f"is a cached_property{IS_NO_METHOD}"),
+        (cached_property(go), f"is a cached_property{IS_NO_METHOD}"),
+        (functools.partialmethod(go, 1), f"is a partialmethod{IS_NO_METHOD}"),
+        (functools.cache(go), CACHED),
+        (functools.lru_cache(maxsize=5)(go), CACHED),
+        (classmethod(functools.cache(go)), CACHED),
+    ],
+)
+def test_a_decorator_below_that_makes_no_method_is_refused(method: Any, wrong: str) -> None:
+    assert refused(lambda: model_task(method)) == f"@model_task cannot be used here: go {wrong}"
 
 
 def test_a_batch_that_is_locked_waits_for_its_rows() -> None:

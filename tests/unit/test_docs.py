@@ -6,12 +6,13 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from textwrap import dedent
 
 import pytest
 
 import cereal_methods
-from cereal_methods import conf, exceptions
+from cereal_methods import admin, conf, exceptions, options, testing
 
 from .examples import IMPORTS, ORDER, PROJECT, Block, blocks, run_examples
 from .interpreters import ROOT
@@ -78,15 +79,42 @@ def test_every_setting_has_its_paragraph() -> None:
     assert re.findall(r"^## ([A-Z_]+)$", text, re.MULTILINE) == list(conf.DEFAULTS)
 
 
-@pytest.mark.parametrize("name", cereal_methods.__all__)
+def test_every_option_is_in_the_reference() -> None:
+    """With its type and its default."""
+    text = (DOCS / "reference" / "options.md").read_text()
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) +\|(.*)\|$", text, re.MULTILINE)
+    shown = [name for names, about in rows for name in re.findall(r"`(\w+)`", names)]
+    known = options.FunctionOptions.__optional_keys__ | options.MethodOptions.__optional_keys__
+
+    assert sorted(shown) == sorted({*known, "base", "bind"})
+    assert [names for names, about in rows if not all(map(str.strip, about.split("|")))] == []
+
+
+PUBLIC = [
+    *cereal_methods.__all__,
+    *admin.__all__,
+    *testing.__all__,
+    *("TaskFields", "RowIntegration", "RowSpanProcessor", "row_of", "fields"),
+]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_is_in_the_reference(name: str) -> None:
     pages = [page.read_text() for page in (DOCS / "reference").glob("*.md")]
 
-    assert any(re.search(rf"(:: |`){name}\b", page) for page in pages)
+    assert f"`{name}`" in (DOCS / "reference" / "index.md").read_text()
+    assert any(re.search(rf"(:: |`|\.){name}\b", page) for page in pages)
 
 
-def is_error(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, Exception)
+def test_every_error_is_in_the_reference() -> None:
+    page = (DOCS / "reference" / "errors.md").read_text()
+    shown = re.findall(r"^\| `(\w+)` +\|", page, re.MULTILINE)
+
+    assert sorted(["CerealError", *shown]) == sorted(
+        name
+        for name, value in vars(exceptions).items()
+        if isinstance(value, type) and value.__module__ == exceptions.__name__
+    )
 
 
 #: What makes the texts that a user sees, beside the library's own errors.
@@ -168,6 +196,49 @@ def test_troubleshooting_explains_no_error_that_there_is_not() -> None:
     assert unknown == []
 
 
+def test_every_error_has_an_anchor_of_its_own() -> None:
+    anchors = re.findall(r"^\(([\w-]+)\)=\n\*\*", TROUBLESHOOTING, re.MULTILINE)
+
+    assert len(anchors) == len(set(anchors)) >= len(EXPLAINED)
+    assert [quoted for quoted, _ in EXPLAINED if f")=\n**`{quoted[0]}" not in TROUBLESHOOTING] == []
+
+
+def test_every_system_check_has_an_anchor() -> None:
+    page = (DOCS / "checks.md").read_text()
+    sources = [*(PACKAGE / "checks").glob("*.py"), PACKAGE / "admin" / "checks.py"]
+    ids = {
+        each
+        for path in sources
+        for each in re.findall(r"(?<!security\.)\b[EW]\d{3}\b", path.read_text())
+    }
+
+    assert len(ids) > 20
+    anchored = re.findall(
+        r"^\(cereal-methods-(\w+)\)=\n### cereal_methods\.(\w+)$", page, re.MULTILINE
+    )
+    assert {name for _, name in anchored} == ids
+    assert [name for anchor, name in anchored if anchor != name.lower()] == []
+
+
+def test_contributing_lists_the_modules_that_there_are() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("## Modules\n")[2]
+    shown = re.findall(r"^\| `(\w+)` ", table, re.MULTILINE)
+    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+
+    assert sorted(shown) == sorted(modules | packages)
+
+
+def test_contributing_follows_a_call_from_stop_to_stop() -> None:
+    """Each is there, and none is visited twice."""
+    walk = (ROOT / "CONTRIBUTING.md").read_text().partition("## Follow ")[2].partition("## ")[0]
+    stops = re.findall(r"^\d+\. `([\w.]+)`: ", walk, re.MULTILINE)
+
+    assert len(stops) == len(set(stops)) > 20
+    for stop in [*stops, *re.findall(r" `(\w+\.\w+)` ", walk)]:
+        assert resolve_name(f"cereal_methods.{stop}") is not None
+
+
 LINKING = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *DOCS.rglob("*.md")], key=lambda page: str(page)
 )
@@ -189,6 +260,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub and MyST make them."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """Return the anchors of a page: those that it names, and its headings as MyST makes them."""
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    named = re.findall(r"^\(([\w-]+)\)=$", text, re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {*named, *slugs}

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.exceptions import Ignore
 from celery.result import EagerResult
 from kombu.exceptions import EncodeError
 
-from cereal_methods import CEREAL_JSON
+from cereal_methods import CEREAL_JSON, task
 from cereal_methods.exceptions import UnsavedInstance
 from tests.celery import app
 from tests.shop import tasks
@@ -109,18 +110,17 @@ def test_an_error_is_raised_at_once_if_errors_propagate(ghost: Order, propagatin
     assert str(caught.value) == gone(ghost.pk)
 
 
-@pytest.mark.parametrize("method", ["ship_or_not", "ship_or_note"])
 @pytest.mark.parametrize("send", ["delay", "apply"])
 def test_a_task_of_a_row_that_is_gone_is_discarded(
-    ghost: Order, method: str, send: str, caplog: pytest.LogCaptureFixture
+    ghost: Order, send: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    result = getattr(getattr(ghost, method), send)()
+    result = getattr(ghost.ship_or_not, send)()
 
     assert result.state == "IGNORED"
     assert result.get() is None
     ours = [record for record in caplog.records if record.name == "cereal_methods"]
     assert [record.getMessage() for record in ours] == [
-        f"Task tests.shop.models.Order.{method}[{result.id}] is discarded: {gone(ghost.pk)}"
+        f"Task tests.shop.models.Order.ship_or_not[{result.id}] is discarded: {gone(ghost.pk)}"
     ]
 
 
@@ -133,10 +133,15 @@ def test_a_discarded_task_raises_nothing_if_errors_propagate(
 def test_a_function_is_told_of_the_row_that_is_gone(
     ghost: Order, probe: Callable[[], list[Any]]
 ) -> None:
-    ghost.ship_or_note.delay()
+    result = ghost.ship_or_note.delay()
 
     (line,) = probe()
     assert (line["what"], line["error"]) == ("missing", gone(ghost.pk))
+    assert (result.state, result.get()) == ("SUCCESS", "noted")
+
+
+def test_a_function_decides_for_a_key_in_a_direct_call_too(ghost: Order) -> None:
+    assert Order.ship_or_note.task(this=ghost.pk) == "noted"
 
 
 def test_there_is_no_later_to_retry_in(ghost: Order) -> None:
@@ -163,3 +168,29 @@ def test_an_errback_runs_on_a_row(order: Order, probe: Callable[[], list[Any]]) 
     assert result.state == "FAILURE"
     assert (line["what"], line["number"]) == ("errback", "one")
     assert (line["error"], line["id"]) == ("order one fails", result.id)
+
+
+def ignore(error: Exception) -> Any:
+    raise Ignore(str(error))
+
+
+def test_a_function_discards_a_task_by_ignore(ghost: Order) -> None:
+    found = task(on_missing=ignore, name="tests.ignoring")(number_of_order)
+
+    assert found.apply((ghost,)).state == "IGNORED"
+
+
+def fail(error: Exception) -> Any:
+    raise LookupError("no such order") from error
+
+
+def test_a_function_fails_a_task_by_raising(ghost: Order) -> None:
+    found = task(on_missing=fail, name="tests.failing")(number_of_order)
+
+    result = found.apply((ghost,))
+
+    assert (result.state, str(result.result)) == ("FAILURE", "no such order")
+
+
+def number_of_order(order: Order) -> str:
+    return order.number

@@ -221,14 +221,14 @@ def test_a_project_that_does_not_load_its_celery_app_is_told_so() -> None:
         DJANGO,
         """
         from celery import shared_task
-        from kombu.exceptions import EncodeError
+        from cereal_methods.exceptions import SerializerNotAccepted
 
         @shared_task(serializer="cereal-pickle")
         def pack(order): ...
 
         try:
             pack.delay(5)
-        except EncodeError as error:
+        except SerializerNotAccepted as error:
             print(error)
         """,
     )

@@ -12,6 +12,7 @@ from celery.signals import celeryd_init
 from kombu.message import Message
 from kombu.serialization import prepare_accept_content, registry
 
+from cereal_methods import ModelReference as Reference
 from cereal_methods.exceptions import InvalidMessage
 from cereal_methods.intake import _Strategies
 from tests.celery import app
@@ -96,9 +97,30 @@ def test_a_message_of_protocol_1_is_celerys(consumer: Consumer) -> None:
         ("5", "json", "The message is no call of a task: its body is something else."),
         ("[1", "json", "The message cannot be decoded: JSONDecodeError."),
         (
-            encode({"status": "SUCCESS"}, "cereal-json"),
+            encode({"status": "SUCCESS", "result": Reference("shop.Order", 5, "x")}, "cereal-json"),
             "cereal-json",
             "The message is a task's result, and not a call of a task.",
+        ),
+        *(
+            (
+                payload,
+                "cereal-json",
+                "The message is no call of a task: its body is something else.",
+            )
+            for payload in (
+                encode({"status": "SUCCESS", "result": 1, "args": [], "kwargs": {}}, "cereal-json"),
+                encode({"cereal": 1, "call": 2}, "cereal-json"),
+                encode([1, "an-id", "SUCCESS", 5], "cereal-json"),
+                encode([[], {}], "cereal-json"),
+                encode([[], {}, []], "cereal-json"),
+                encode(5, "cereal-json"),
+            )
+        ),
+        (
+            "[[",
+            "cereal-json",
+            "The body of a message cannot be read: JSONDecodeError. Either the message was damaged "
+            "on its way, or this process lacks a class that it holds.",
         ),
         (
             "- [[]",
@@ -115,7 +137,7 @@ def test_what_is_no_call_fails(
     serializer: str,
     reason: str,
 ) -> None:
-    found = message(payload, serializer, id=f"{serializer}-{len(payload)}")
+    found = message(payload, serializer, id=f"{serializer}-{hash(payload)}")
 
     with caplog.at_level(logging.ERROR):
         consumer.receive(found)

@@ -8,6 +8,7 @@ import inspect
 import operator
 import pickle
 import pydoc
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -16,7 +17,7 @@ import pytest
 from django.apps import apps
 
 from cereal_methods import model_task
-from tests.shop.models import Order
+from tests.shop.models import Order, Stamped
 
 from .bodies import stored
 
@@ -31,6 +32,12 @@ def marked(function: Any) -> Any:
         return ["marked", function(*args, **kwargs)]
 
     return marked
+
+
+def described(function: Any) -> Any:
+    """Give a function an attribute, as Django's admin uses them."""
+    function.short_description = "Described"
+    return function
 
 
 class Crate(Order):
@@ -75,6 +82,10 @@ class Crate(Order):
     def on_none(n: int = 1) -> list[Any]:
         """Go on nothing."""
         return ["nothing", n]
+
+    @model_task
+    @described
+    def described(self) -> None: ...
 
     @model_task(bind=True)
     @classmethod
@@ -170,6 +181,104 @@ def test_a_method_has_its_signature(name: str) -> None:
 
     assert str(inspect.signature(getattr(Crate(), name))) == on_class
     assert str(inspect.signature(getattr(Crate, name))) == of_row
+
+
+@pytest.mark.parametrize("name", ["on_class_bound", "above_bound", "below_bound"])
+def test_the_signature_of_a_bound_task_is_without_the_task(name: str, crate: Crate) -> None:
+    called = "(n: 'int' = 1) -> 'list[Any]'"
+    of_row = called if name == "on_class_bound" else "(self, n: 'int' = 1) -> 'list[Any]'"
+
+    for owner, expected in ((crate, called), (Crate, of_row)):
+        method = getattr(owner, name)
+        assert str(inspect.signature(method)) == expected
+        assert f"{name}{expected}" in pydoc.plaintext.document(method).replace("\b", "")
+
+
+@pytest.mark.parametrize(("name", "expected"), RESULTS.items())
+def test_the_function_of_a_method_takes_the_row_and_what_its_signature_says(
+    name: str, expected: list[Any], crate: Crate
+) -> None:
+    function = getattr(crate, name).__func__
+
+    assert function(crate, 2) == expected
+    assert str(inspect.signature(function)) == "(self, n: 'int' = 1) -> 'list[Any]'"
+
+
+def test_the_help_of_a_model_shows_no_task() -> None:
+    text = pydoc.plaintext.document(Crate)
+
+    assert "below_bound(self, n: 'int' = 1)" in text
+    assert "self, task: " not in text
+
+
+def test_a_spec_of_a_bound_task_takes_what_the_method_takes(crate: Crate) -> None:
+    spec = mock.create_autospec(crate)
+
+    spec.below_bound(2)
+    with pytest.raises(TypeError):
+        spec.below_bound("task", 2)
+
+
+ONE = {"map", "starmap", "chunks"}
+MANY = {
+    *("group", "bulk_delay", "bulk_apply_async", "bulk_delay_on_commit"),
+    *("bulk_apply_async_on_commit", "bulk_s", "bulk_signature"),
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "has", "has_not"),
+    [
+        (lambda: Crate().below, ONE, MANY),
+        (lambda: Crate.below, MANY, ONE),
+        (lambda: Crate.on_class, ONE, MANY),
+        (lambda: Order.paid.count_all, ONE, MANY),
+    ],
+    ids=["instance", "class", "class method", "manager"],
+)
+def test_dir_lists_what_a_method_offers(
+    method: Callable[[], Any], has: set[str], has_not: set[str]
+) -> None:
+    listed = dir(method())
+
+    assert {"delay", "apply_async", "s", "si", "name", "task", "__doc__"} <= {*listed}
+    assert has <= {*listed}
+    assert not has_not & {*listed}
+    assert listed == sorted(listed)
+
+
+def test_dir_lists_attributes_of_the_function_and_nothing_that_cannot_be_done() -> None:
+    assert "short_description" in dir(Crate.described)
+    assert Crate.described.short_description == "Described"
+    assert "delay" not in dir(Stamped.stamp)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "meant"),
+    [
+        (Crate(), "dely", "delay"),
+        (Crate, "bulk_dely", "bulk_delay"),
+        (Crate(), "aply_async", "apply_async"),
+        (Crate, "short_descripton", "short_description"),
+    ],
+)
+def test_an_attribute_that_is_misspelt_is_suggested(owner: Any, name: str, meant: str) -> None:
+    with pytest.raises(AttributeError) as caught:
+        getattr(owner.described, name)
+
+    assert str(caught.value) == (
+        f"Crate.described has no attribute {name!r}. Did you mean {meant!r}?"
+    )
+    assert not hasattr(owner.described, name)
+    # Python shows what it was about, and makes the suggestion once.
+    shown = traceback.format_exception(caught.value)
+    assert "".join(shown).count("Did you mean") == 1
+
+
+@pytest.mark.parametrize("name", ["nothing_like_it", "__delai__", "_dely"])
+def test_other_attributes_are_missing_as_ever(name: str) -> None:
+    with pytest.raises(AttributeError, match=f"^'function' object has no attribute '{name}'"):
+        getattr(Crate.described, name)
 
 
 def test_a_method_has_its_source_and_its_help() -> None:

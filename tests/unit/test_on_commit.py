@@ -162,7 +162,7 @@ def test_wrong_arguments_are_refused_at_the_call(sent: Sent) -> None:
     with transaction.atomic(), pytest.raises(TypeError) as caught:
         stored(Order, pk=5).ship.delay_on_commit()  # type: ignore[call-arg]
 
-    assert str(caught.value) == "ship() missing 1 required positional argument: 'carrier'"
+    assert str(caught.value) == "Order.ship() missing 1 required positional argument: 'carrier'"
     assert ids(sent) == []
 
 

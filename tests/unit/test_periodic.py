@@ -170,8 +170,8 @@ def test_a_task_tells_of_what_is_no_key(due: Callable[..., Any]) -> None:
         due(f"{ORDER}.ship", "dhl", this="five")
 
     assert str(caught.value) == (
-        f"The task {ORDER}.ship was sent with this='five', which is neither a primary key of "
-        "shop.Order nor a reference to a row of it."
+        f"The task {ORDER}.ship was sent with this=a str of length 4, which is neither a primary "
+        "key of shop.Order nor a reference to a row of it."
     )
 
 

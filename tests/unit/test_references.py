@@ -20,7 +20,7 @@ from cereal_methods.exceptions import (
     UnsavedInstance,
     UnsupportedKey,
 )
-from cereal_methods.references import from_plain, from_wire, to_references
+from cereal_methods.references import from_plain, from_wire, reference_to, to_references
 from tests.shop.models import (
     Country,
     Customer,
@@ -301,3 +301,12 @@ def test_what_holds_an_instance_is_not_changed() -> None:
     to_references(value)
 
     assert value["a"][0] is order
+
+
+@pytest.mark.parametrize("text", ["1e100000000", "-1E+2000", "1e-5000"])
+def test_a_decimal_is_no_key_where_an_integer_of_it_would_take_minutes(text: str) -> None:
+    with pytest.raises(InvalidMessage):
+        from_wire(["shop.Order", {"decimal": text}, "default"])
+    for key in (decimal.Decimal(text), {"decimal": text}):
+        with pytest.raises((UnsupportedKey, InvalidMessage)):
+            reference_to(Order, key)

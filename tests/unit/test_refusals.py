@@ -128,9 +128,9 @@ def test_a_lock_that_the_database_has_not_is_refused(name: str, sent: Sent) -> N
 @pytest.mark.parametrize(
     ("args", "kwargs", "message"),
     [
-        ((), {}, "ship() missing 1 required positional argument: 'carrier'"),
-        (("dhl",), {"fast": 1}, "ship() got an unexpected keyword argument 'fast'"),
-        (("dhl",), {"carrier": "ups"}, "ship() got multiple values for argument 'carrier'"),
+        ((), {}, "Order.ship() missing 1 required positional argument: 'carrier'"),
+        (("dhl",), {"fast": 1}, "Order.ship() got an unexpected keyword argument 'fast'"),
+        (("dhl",), {"carrier": "ups"}, "Order.ship() got multiple values for argument 'carrier'"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(

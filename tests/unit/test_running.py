@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import datetime
+import pickle
 from typing import Any
 from unittest import mock
 
 import pytest
 from celery import chain, chord, group
+from celery.app.task import Context
+from celery.backends.base import KeyValueStoreBackend
+from celery.exceptions import Ignore
 from django.db import models, transaction
 
-from cereal_methods import model_task
-from cereal_methods.exceptions import RecordingError
+from cereal_methods import model_task, task
+from cereal_methods.exceptions import FunctionAborted, RecordingError
+from cereal_methods.failures import Discarded, Replaced
+from cereal_methods.policies import RowLocked, RowPolicy, rows_locked
+from cereal_methods.targets import Target, call_function
 from cereal_methods.testing import RecordedTasks, assert_num_fetches, record_tasks
 from tests.celery import app
 from tests.shop.models import Customer, Line, Order
@@ -511,3 +518,53 @@ def test_waiting_tasks_run_at_once(order: Order) -> None:
         tasks.run()
 
         assert result.get() == "5"
+
+
+def test_what_ends_a_task_comes_through_the_pipe_of_a_pool() -> None:
+    locked = rows_locked("shop.Order", [5], "default")
+
+    assert str(pickle.loads(pickle.dumps(locked))) == (
+        "<shop.Order 5> is locked by another transaction."
+    )
+    for error in (Discarded(locked), Replaced("Replaced by new task")):
+        found = pickle.loads(pickle.dumps(error))
+        assert isinstance(found, Ignore)
+        assert str(found) == str(error)
+
+
+@pytest.mark.parametrize("serializer", ["json", "cereal-json", "cereal-pickle"])
+def test_a_locked_row_is_told_by_a_result_backend(serializer: str) -> None:
+    backend = KeyValueStoreBackend(app=app, serializer=serializer)
+    stored = backend.prepare_exception(rows_locked("shop.Order", [5], "default"))
+
+    found = backend.exception_to_python(backend.decode(backend.encode(stored)))
+
+    assert type(found) is RowLocked
+    assert str(found) == "<shop.Order 5> is locked by another transaction."
+
+
+@pytest.mark.parametrize("name", ["Timeout", "GreenletExit"])
+def test_what_a_pool_ends_a_task_with_reaches_the_pool(name: str) -> None:
+    ended: Any = type(name, (BaseException,), {})
+
+    def function() -> None:
+        raise ended
+
+    target = Target("function", function, RowPolicy())
+    with pytest.raises(ended):
+        call_function(target, None, Context(called_directly=False), None, (), {})
+    ended.__name__ = "Other"
+    with pytest.raises(FunctionAborted):
+        call_function(target, None, Context(called_directly=False), None, (), {})
+
+
+def are_keys(order: Order, keyed: dict[Order, int]) -> list[bool]:
+    return [key is order for key in keyed]
+
+
+def test_a_row_that_is_a_key_is_the_row_that_it_is_elsewhere(order: Order) -> None:
+    with record_tasks() as tasks:
+        result = task(are_keys).delay(order, {order: 1})
+        tasks.run()
+
+        assert result.get() == [True]

@@ -314,14 +314,12 @@ def test_data_that_contains_itself_is_refused(name: str) -> None:
     error = refusal(call_body([data]), name)
 
     assert type(error) is UnsupportedValue
-    reason = {
-        "cereal-json": "Circular reference detected",
-        "cereal-msgpack": "recursion limit exceeded",
-    }[name]
-    assert str(error) == (
-        f"{name} cannot carry this value: {reason}. Convert it, or send the task with "
-        "serializer='cereal-pickle'."
-    )
+    reasons = {
+        "cereal-json": "this value: Circular reference detected. Convert it, or send the task with "
+        "serializer='cereal-pickle'.",
+        "cereal-msgpack": "data that is nested this deeply, or that contains itself.",
+    }
+    assert str(error) == f"{name} cannot carry {reasons[name]}"
 
 
 @pytest.mark.parametrize("name", ["cereal-pickle", "cereal-yaml"])
@@ -348,8 +346,6 @@ def test_data_nested_too_deeply_is_refused(name: str) -> None:
     expected = {
         "django_cereal_pickle": "cereal-pickle cannot carry data that is nested this deeply, or "
         "that contains itself.",
-        "cereal-msgpack": "cereal-msgpack cannot carry this value: recursion limit exceeded. "
-        "Convert it, or send the task with serializer='cereal-pickle'.",
     }
     assert str(error) == expected.get(
         name, f"{name} cannot carry data that is nested this deeply, or that contains itself."
@@ -359,10 +355,11 @@ def test_data_nested_too_deeply_is_refused(name: str) -> None:
 def test_a_serializer_that_no_worker_accepts_is_refused(name: str, settings: Any) -> None:
     settings.CELERY_ACCEPT_CONTENT = ["json"]
 
-    error = refusal(call_body([1]), name)
+    with pytest.raises(SerializerNotAccepted) as caught:
+        encode(call_body([1]), name)
 
-    assert type(error) is SerializerNotAccepted
-    assert str(error) == (
+    assert caught.value.about == name
+    assert str(caught.value) == (
         f"Workers would drop this message: accept_content lacks {name!r}. Add to Django's "
         f"settings: CELERY_ACCEPT_CONTENT = ['json', {name!r}]"
     )
@@ -401,8 +398,11 @@ def test_the_containers_are_json_for_inspection_without_a_query(
         text = kombu_json({"args": args, "kwargs": kwargs})
 
     assert json.loads(text) == {
-        "args": ["dhl", ["<shop.Order 5>"]],
-        "kwargs": {"this": "<shop.Order 5>", "by": {"id": "<shop.Customer 7>"}},
+        "args": ["dhl", [{"cereal_methods.reference": ["shop.Order", 5, "default"]}]],
+        "kwargs": {
+            "this": {"cereal_methods.reference": ["shop.Order", 5, "default"]},
+            "by": {"id": {"cereal_methods.reference": ["shop.Customer", 7, "default"]}},
+        },
     }
 
 

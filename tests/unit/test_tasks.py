@@ -118,15 +118,11 @@ def test_a_function_fails_with_its_rows_by_default() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "option",
-    ["aliases", "manager", "on_commit", "prefetch_related", "select_for_update", "select_related"],
-)
-def test_a_function_has_no_option_of_methods(option: str) -> None:
+def test_a_function_has_no_transaction_to_wait_for() -> None:
     with pytest.raises(InvalidModelTask) as caught:
-        task(**{option: True})(numbers)
+        task(on_commit=True)(numbers)
 
-    assert str(caught.value) == f"@task of numbers has no option {option!r}, which is for methods."
+    assert str(caught.value) == "@task of numbers has no option 'on_commit', which is for methods."
 
 
 def test_an_unknown_on_missing_of_a_function_is_refused() -> None:
@@ -289,3 +285,15 @@ def test_a_method_retries_by_itself(new_models: None) -> None:
 
     assert order.go.apply().get() == "one"
     assert seen == ["one"] * 3
+
+
+def test_the_class_of_a_task_may_have_subclasses(new_models: None) -> None:
+    @task
+    def three() -> int:
+        return 3
+
+    again = type("Again", (type(app.tasks[three.name]),), {"name": "again"})
+
+    app.register_task(again())
+
+    assert app.tasks["again"].apply().get() == 3

@@ -39,4 +39,4 @@ def test_each_thread_sees_its_own_error() -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         found = list(pool.map(refuse, range(THREADS)))
 
-    assert found == [(index, "EncodeError") for index in range(THREADS)]
+    assert found == [(index, "EncodingFailed") for index in range(THREADS)]

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS, env
 
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.watch"]
+
 # In processes of the tests of periodic tasks.
 if env.bool("TEST_BEAT", default=False) and find_spec("django_celery_beat"):
     INSTALLED_APPS = [*INSTALLED_APPS, "django_celery_beat"]
@@ -55,3 +57,6 @@ CEREAL_METHODS = {
     "SIGNING_KEY_FALLBACKS": env.list("TEST_SIGNING_KEY_FALLBACKS", default=None),
 }
 CEREAL_METHODS = {**CEREAL_METHODS, "FETCH_RETRY_BACKOFF": 0.1, "FETCH_RETRY_BACKOFF_MAX": 0.4}
+for _name in ("MAX_CRASHES", "FETCH_MAX_RETRIES"):
+    if f"TEST_{_name}" in os.environ:
+        CEREAL_METHODS[_name] = env.int(f"TEST_{_name}")

@@ -110,7 +110,9 @@ NO_CALLS: dict[str, tuple[Any, str]] = {
     "noise": (b"\x01" + SECRET.encode() * 9, "cereal-pickle"),
     "pickle": (pickle.dumps(((SECRET,), {}, {})), "cereal-pickle"),
     "nothing": (b"", "cereal-json"),
-    "no header": (f'[["{SECRET}"],{{}},{{}}]'.encode(), "cereal-json"),
+    "two of three": (f'[["{SECRET}"],{{}}]'.encode(), "cereal-json"),
+    "no arguments": (f'["{SECRET}",{{}},{{}}]'.encode(), "cereal-json"),
+    "a dict": (f'{{"cereal": 1, "args": ["{SECRET}"]}}'.encode(), "cereal-json"),
     "yaml": (f"{SECRET}: *x".encode(), "cereal-yaml"),
     "msgpack": (b"\xdd\xff\xff\xff\xff" + SECRET.encode(), "cereal-msgpack"),
     "json list": (b"[]", "json"),
@@ -171,9 +173,10 @@ def test_what_a_line_says_of_a_body_that_calls_nothing(
     with pytest.raises(InvalidMessage):
         result.get(timeout=SECONDS)
     assert (
-        f"Task tests.shop.tasks.plain[{result.id}] fails before it begins: The message is not a "
-        "cereal-json body, or it is truncated: it has no header. If it is your own code's, compare "
-        "the versions and settings of what sends it with this worker's; if not, find out who else "
+        f"Task tests.shop.tasks.plain[{result.id}] fails before it begins: The body of a message "
+        "cannot be read: JSONDecodeError. Either the message was damaged on its way, or this "
+        "process lacks a class that it holds. If it is your own code's, compare the versions and "
+        "settings of what sends it with this worker's; if not, find out who else "
         f"can write to the broker (queue '{worker.queue}', 3 bytes of application/x-cereal-json)."
     ) in worker.log.read_text()
 

@@ -8,6 +8,7 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded, TaskRevokedError
 
 from cereal_methods import BulkResult
+from cereal_methods.counts import Counts
 from tests.shop.models import Order
 
 from .workers import Worker
@@ -101,7 +102,7 @@ def test_rows_are_retried_as_the_task_says(worker: Worker, batch_size: int | Non
     assert sorted(begun) == ["0", "2", "2", "3", "3", "4", "4", "5", "5", "bad", "bad"]
 
 
-@pytest.mark.parametrize("method", [Order.ship_or_not, Order.ship_or_note, Order.ship_later])
+@pytest.mark.parametrize("method", [Order.ship_or_not, Order.ship_later])
 def test_missing_rows_follow_the_policy(
     worker: Worker, batch_size: int | None, method: Any
 ) -> None:
@@ -111,12 +112,26 @@ def test_missing_rows_follow_the_policy(
     result = send(method, rows, batch_size=batch_size)
     result.wait(timeout=SECONDS)
 
-    assert numbers(result) == [5, 3, 0, 2]
-    assert sorted(failure.key for failure in result.failures()) == [rows[1].pk, rows[4].pk]
+    if method.name.endswith("ship_or_note"):  # which decides what comes of it
+        assert numbers(result) == [5, 5, 0, 0]
+    else:
+        assert numbers(result) == [5, 3, 0, 2]
+        assert sorted(failure.key for failure in result.failures()) == [rows[1].pk, rows[4].pk]
     if method.name.endswith("ship_later"):
         assert worker.log.read_text().count("fetches its rows again") >= 20
     else:
         assert result.get(timeout=SECONDS) == ["0", None, "2", "3", None]
+
+
+def test_a_function_decides_what_missing_rows_give(worker: Worker, batch_size: int | None) -> None:
+    rows = orders(5)
+    Order.objects.filter(pk__in=[rows[1].pk, rows[4].pk]).delete()
+
+    result = send(Order.ship_or_note, rows, batch_size=batch_size)
+    result.wait(timeout=SECONDS)
+
+    assert numbers(result) == [5, 5, 0, 0]
+    assert result.get(timeout=SECONDS) == ["0", "noted", "2", "3", "noted"]
 
 
 def test_rows_are_locked_one_by_one(worker: Worker, batch_size: int | None) -> None:
@@ -142,7 +157,7 @@ def test_a_batch_is_locked_at_once_if_it_is_to_be(worker: Worker, batch_size: in
 
     assert numbers(result) == [6, 4, 1, 1]
     locks = [event for event in worker.events() if "FOR UPDATE" in event.get("sql", "")]
-    assert len(locks) == (6 if batch_size is None else 2)
+    assert len(locks) == (6 if batch_size is None else 3)  # one more for the row that is gone
     tries = dict(Order.objects.values_list("pk", "tries"))
     assert [tries[row.pk] for row in rows if row.pk in tries] == [1, 0, 1, 1, 1]
 
@@ -169,9 +184,21 @@ def test_a_bulk_is_revoked(worker: Worker, batch_size: int | None) -> None:
     result.revoke()
     result.wait(timeout=SECONDS)
 
-    assert numbers(result) == [5, 0, 5, 0]
+    assert result.counts() == Counts(5, revoked=5)
+    assert sorted(result.failures()) == [(row.pk, "TaskRevokedError: revoked") for row in rows]
     with pytest.raises(TaskRevokedError):
         result.get(timeout=SECONDS)
+    assert "begin" not in [event["what"] for event in worker.events()]
+
+
+def test_rows_that_expire_are_told_by_their_keys(worker: Worker, batch_size: int | None) -> None:
+    rows = orders(5)
+
+    result = Order.trace.bulk_apply_async(rows, batch_size=batch_size, countdown=2, expires=0.5)
+    result.wait(timeout=SECONDS)
+
+    assert result.counts() == Counts(5, expired=5)
+    assert sorted(failure.key for failure in result.failures()) == [row.pk for row in rows]
     assert "begin" not in [event["what"] for event in worker.events()]
 
 

@@ -153,7 +153,7 @@ def test_wrong_use_exits_with_1_and_sends_nothing(crowd: Worker) -> None:
     assert run(crowd, "run_model_task", "shop.Order.ship", "--all") == (
         1,
         "",
-        "CommandError: shop.Order.ship cannot be sent: ship() missing 1 required positional "
+        "CommandError: shop.Order.ship cannot be sent: Order.ship() missing 1 required positional "
         "argument: 'carrier'.\n",
         [],
     )

@@ -44,7 +44,7 @@ def test_active_reserved_and_scheduled_answer_without_a_query(
     worker: Worker, waiting: list[Any]
 ) -> None:
     order, *results = waiting
-    shown = f"<shop.Order {order.pk}>"
+    shown = {"cereal_methods.reference": ["shop.Order", order.pk, "default"]}
     active = [{"args": [shown, 3], "kwargs": {}, "id": result.id} for result in results[:2]]
 
     def parts(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -92,15 +92,16 @@ def stored(worker: Worker, task_id: str) -> dict[str, Any]:
 
 def test_extended_results_work_with_a_json_backend(extended: Worker) -> None:
     order = Order.objects.create()
+    shown = {"cereal_methods.reference": ["shop.Order", order.pk, "default"]}
 
     method = stored(extended, order.ship.delay("dhl", express=True).id)
     function = stored(extended, number_of.delay(order).id)
 
     assert (method["args"], method["kwargs"], method["name"], method["result"]) == (
         ["dhl"],
-        {"express": True, "this": f"<shop.Order {order.pk}>"},
+        {"express": True, "this": shown},
         "tests.shop.models.Order.ship",
         "shipped",
     )
-    assert (function["args"], function["kwargs"]) == ([f"<shop.Order {order.pk}>"], {})
+    assert (function["args"], function["kwargs"]) == ([shown], {})
     assert function["result"] == order.number
