@@ -25,7 +25,7 @@ author = "the django-cereal-methods contributors"
 project_copyright = "the django-cereal-methods contributors, under the MIT License"
 version = release = cereal_methods.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"cereal_methods {release}"
@@ -34,6 +34,11 @@ pygments_style = "friendly"
 pygments_dark_style = "native"
 
 myst_heading_anchors = 4
+
+# What is copied is what a reader types: no prompt and no output.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_line_continuation_character = "\\"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
