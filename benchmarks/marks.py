@@ -35,8 +35,9 @@ def _open(path: str) -> int:
 def _install_times(path: str) -> None:
     file = _open(path)
 
-    def on_task(**kwargs: Any) -> None:
-        os.write(file, TIME.pack(time.monotonic()))
+    def on_task(task: Any, **kwargs: Any) -> None:
+        if not _is_row(task):
+            os.write(file, TIME.pack(time.monotonic()))
 
     task_postrun.connect(on_task, weak=False)
 
@@ -57,5 +58,15 @@ def _install_events(path: str) -> None:
             connection.execute_wrappers.append(on_query)
 
     connection_created.connect(on_session, weak=False)
-    task_postrun.connect(lambda task, **kwargs: mark("task", name=task.name), weak=False)
+
+    def on_task(task: Any, **kwargs: Any) -> None:
+        if not _is_row(task):
+            mark("task", name=task.name)
+
+    task_postrun.connect(on_task, weak=False)
     worker_process_init.connect(lambda **kwargs: mark("child"), weak=False)
+
+
+def _is_row(task: Any) -> bool:
+    """Whether a batch's row has ended, and not a message."""
+    return hasattr(task.request, "rows_ahead")

@@ -176,7 +176,7 @@ def _running(task: Any) -> Iterator[None]:
 @contextmanager
 def _with_rows(rows: list[Order]) -> Iterator[None]:
     """Hand over rows in the place of fetching them, where a message's arguments are unpacked."""
-    handed = mock.patch.object(arguments, "fetch_for", lambda task, found: rows[: len(found)])
+    handed = mock.patch.object(arguments, "fetch_for", lambda task, found, sent: rows[: len(found)])
     with handed:
         yield
 
