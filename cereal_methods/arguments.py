@@ -115,24 +115,14 @@ class _Lazy:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _reading(kind: Any, name: str) -> Any:
-    method = getattr(kind, name)
+def _first(prepare: Callable[[Any], Any], method: Any) -> Any:
+    """Return a method of ``list`` or ``dict`` that is called on what ``prepare`` returns."""
 
     @functools.wraps(method)
-    def read(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return method(self.content(), *args, **kwargs)
+    def prepared(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return method(prepare(self), *args, **kwargs)
 
-    return read
-
-
-def _changing(kind: Any, name: str) -> Any:
-    method = getattr(kind, name)
-
-    @functools.wraps(method)
-    def change(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return method(self.changed(), *args, **kwargs)
-
-    return change
+    return prepared
 
 
 def _filled_when_used(reading: str, changing: str) -> Any:
@@ -140,10 +130,10 @@ def _filled_when_used(reading: str, changing: str) -> Any:
 
     def decorate(made: Any) -> Any:
         kind = made.__mro__[2]
-        for names, wrap in ((reading, _reading), (changing, _changing)):
+        for names, prepare in ((reading, made.content), (changing, made.changed)):
             for name in names.split():
                 if name not in vars(made):
-                    setattr(made, name, wrap(kind, name))
+                    setattr(made, name, _first(prepare, getattr(kind, name)))
         return made
 
     return decorate
