@@ -13,7 +13,7 @@ env = environ.Env()
 SECRET_KEY = "the key of the tests"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-INSTALLED_APPS = ["cereal_methods", "tests.shop"]
+INSTALLED_APPS = ["cereal_methods", "cereal_methods.records", "tests.shop", "tests.bank"]
 
 DATABASES = {
     "default": env.db_url("TEST_DATABASE_URL", default="sqlite://:memory:"),
@@ -21,7 +21,11 @@ DATABASES = {
 }
 DATABASE_ROUTERS = ["tests.shop.routers.ReplicaRouter"]
 
-CEREAL_METHODS = {"SERIALIZER": env("TEST_SERIALIZER", default="cereal-pickle")}
+CEREAL_METHODS = {
+    "SERIALIZER": env("TEST_SERIALIZER", default="cereal-pickle"),
+    # Workers have no relay but for the tests of it: others count queries and processes.
+    "RECORDS_INTERVAL": env.float("TEST_RECORDS_INTERVAL", default=0),
+}
 
 CELERY_BROKER_URL = env("TEST_BROKER_URL", default="memory://")
 CELERY_RESULT_BACKEND = env("TEST_RESULT_BACKEND", default="cache+memory://")

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.request import urlopen
 
 from django.conf import settings
@@ -41,7 +41,7 @@ class Shop:
         }
         self.environment.pop("DJANGO_SETTINGS_MODULE")
 
-    def __enter__(self) -> Shop:
+    def __enter__(self) -> Self:
         command = [sys.executable, "demo_project/serve.py", self.address]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(

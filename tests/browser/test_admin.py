@@ -57,7 +57,7 @@ def test_three_hundred_orders_are_shipped(admin: Admin, screenshot: Callable[[st
 
     assert admin.text("#model-task-status") == "300 of 300 completed (100 %)"
     assert admin.numbers() == ["295", "5", "0", "0"]
-    assert "does not answer" not in admin.text("#content")
+    assert "is unavailable" not in admin.text("#content")
     assert admin.all("[data-reload]") == []
 
     admin.follow("[data-failures] th a")
@@ -166,7 +166,7 @@ def test_a_question_is_asked(admin: Admin) -> None:
     admin.click("#action-toggle")
     admin.choose("action", "pack")
     admin.follow(".actions button[name=index]")
-    assert "Shall each order go into a parcel of its own?" in admin.text("#content")
+    assert "Pack each order into a separate parcel?" in admin.text("#content")
 
     admin.follow("#model-task-form .closelink")
 

@@ -1,27 +1,28 @@
 """Fixtures of the tests that stop and kill.
 
-The servers are the tests' own. A program that is not there skips a test, and says which; with
-``CI=true`` it fails. Tests under the marker ``long`` are left out where time is short.
+The servers are the tests' own. A program that is not there skips a test, which says what is
+missing; with ``CI=true`` it fails. Tests under the marker ``long`` are left out where time is
+short.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 
+from tests.servers import Server
+from tests.worker.conftest import need
 from tests.worker.workers import Worker, send_to
 
 from . import ledger
-from .servers import MariaDB, Postgres, RabbitMQ, Redis, Server
 from .sessions import MariaDBSessions, PostgresSessions, Sessions
 
 POOLS = {
@@ -33,8 +34,6 @@ POOLS = {
 
 #: The ways to connect: with a connection that is kept, with Django's pool, to MariaDB.
 ALIASES = ("default", "pooled", "maria")
-
-S = TypeVar("S", bound=Server)
 
 
 def every_pool(*short: str, but: str = "") -> Any:
@@ -61,16 +60,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(240))
 
 
-def started(kind: type[S], port: int) -> Iterator[S]:
-    """Give a running server; skip, or fail in CI, where its program is missing."""
-    try:
-        server = kind(port)
-    except FileNotFoundError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    with server:
-        yield server
+def running(name: str) -> Server:
+    """Return a server that runs; skip, or fail in CI, where its program is missing."""
+    server = Server(name)
+    need(server.url)
+    return server
 
 
 def make_tables(using: str) -> None:
@@ -90,27 +84,27 @@ def database_access(django_db_blocker: Any) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def redis() -> Iterator[Redis]:
+def redis() -> Server:
     """The broker, the results and the ledger of tests that stop something else."""
-    yield from started(Redis, settings.REDIS_PORT)
+    return running("redis")
 
 
 @pytest.fixture(scope="session")
-def postgres(database_access: None) -> Iterator[Postgres]:
+def postgres(database_access: None) -> Server:
     """PostgreSQL, with the tables."""
-    for server in started(Postgres, settings.POSTGRES_PORT):
-        make_tables("default")
-        yield server
+    server = running("postgres")
+    make_tables("default")
+    return server
 
 
 @pytest.fixture(scope="session")
-def mariadb(database_access: None) -> Iterator[MariaDB]:
+def mariadb(database_access: None) -> Server:
     """MariaDB, with the tables."""
     if "maria" not in settings.DATABASES:
         pytest.skip("mysqlclient is not installed")
-    for server in started(MariaDB, settings.MARIADB_PORT):
-        make_tables("maria")
-        yield server
+    server = running("mariadb")
+    make_tables("maria")
+    return server
 
 
 @pytest.fixture(scope="session")
@@ -123,19 +117,21 @@ def sqlite(database_access: None) -> Iterator[Path]:
 
 
 @pytest.fixture
-def broker() -> Iterator[Redis]:
-    """A Redis that may be restarted: it brings back what was in it."""
-    yield from started(Redis, settings.BROKER_PORT)
+def broker() -> Server:
+    """An empty Redis that may be restarted: it brings back what was in it."""
+    server = running("broker")
+    ledger.empty(server.url)
+    return server
 
 
 @pytest.fixture(scope="session")
-def rabbitmq() -> Iterator[RabbitMQ]:
+def rabbitmq() -> Server:
     """RabbitMQ, which may be restarted."""
-    yield from started(RabbitMQ, settings.RABBITMQ_PORT)
+    return running("rabbitmq")
 
 
 @pytest.fixture(autouse=True)
-def clean(redis: Redis) -> Iterator[None]:
+def clean(redis: Server) -> Iterator[None]:
     """Begin with an empty ledger, and without connections from the test before."""
     ledger.clear()
     yield
@@ -149,7 +145,7 @@ def celery_settings(**changes: Any) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def workers(
-    tmp_path_factory: pytest.TempPathFactory, redis: Redis
+    tmp_path_factory: pytest.TempPathFactory, redis: Server
 ) -> Iterator[Callable[..., Worker]]:
     """Make workers, each on its queue, that end with the tests at the latest."""
     with ExitStack() as stack:

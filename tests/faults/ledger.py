@@ -50,6 +50,14 @@ def clear() -> None:
     _redis().flushdb()
 
 
+def empty(url: str) -> None:
+    """Forget everything that a Redis holds."""
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+
+
 def _counts(name: str, ids: Iterable[str] | None) -> dict[str, int]:
     found = {key: int(times) for key, times in _redis().hgetall(name).items()}
     return found if ids is None else {key: found.get(key, 0) for key in ids}

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from .servers import HOST
+from tests.servers import HOST
 
 SECONDS = 30
 

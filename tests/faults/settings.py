@@ -1,4 +1,4 @@
-"""Settings of the tests' workers: servers of the tests' own, on ports that the first process picks.
+"""Settings of these tests and their workers: the tests' own servers, whatever the environment says.
 
 Each alias is a way of connecting; those of PostgreSQL lead to one database, as those of
 MariaDB do. ``FAULTS_CELERY`` and ``FAULTS_CEREAL`` are JSON with further settings of Celery, and
@@ -13,22 +13,13 @@ import tempfile
 from importlib.util import find_spec
 from typing import Any
 
+from tests.servers import HOST, Server
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS
 
-from .servers import HOST, free_port
-
-
-def _port(server: str) -> int:
-    """Return a server's port, which this process's children find in their environment."""
-    return int(os.environ.setdefault(f"FAULTS_{server}_PORT", str(free_port())))
-
-
-POSTGRES_PORT = _port("POSTGRES")
-MARIADB_PORT = _port("MARIADB")
-REDIS_PORT = _port("REDIS")
-BROKER_PORT = _port("BROKER")
-RABBITMQ_PORT = _port("RABBITMQ")
+POSTGRES_PORT = Server("postgres").port
+MARIADB_PORT = Server("mariadb").port
+REDIS_PORT = Server("redis").port
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.faults"]
 

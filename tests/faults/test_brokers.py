@@ -10,12 +10,12 @@ import pytest
 from celery.result import AsyncResult
 
 from tests.celery import app
+from tests.servers import Server
 from tests.worker.workers import Worker
 
 from . import ledger
 from .conftest import every_pool
 from .models import Parcel
-from .servers import Postgres, RabbitMQ, Redis
 from .sessions import wait_for
 from .test_connections import make
 
@@ -27,7 +27,7 @@ GREEDY = ("threads", "gevent")
 
 
 @pytest.fixture
-def parcel(postgres: Postgres) -> Parcel:
+def parcel(postgres: Server) -> Parcel:
     """A parcel."""
     return make("default")
 
@@ -47,7 +47,7 @@ def check(results: list[AsyncResult[Any]], parcel: Parcel) -> None:
 @pytest.mark.long
 @every_pool()
 def test_a_redis_that_keeps_its_data_loses_no_message(
-    start: Callable[..., Worker], broker: Redis, parcel: Parcel, pool: str
+    start: Callable[..., Worker], broker: Server, parcel: Parcel, pool: str
 ) -> None:
     start(pool, BROKER_URL=broker.url, BROKER_TRANSPORT_OPTIONS={"visibility_timeout": 3})
 
@@ -66,7 +66,7 @@ def test_a_redis_that_keeps_its_data_loses_no_message(
 @pytest.mark.long
 @every_pool()
 def test_a_rabbitmq_that_is_restarted_loses_no_message(
-    start: Callable[..., Worker], rabbitmq: RabbitMQ, parcel: Parcel, pool: str
+    start: Callable[..., Worker], rabbitmq: Server, parcel: Parcel, pool: str
 ) -> None:
     # After a restart Celery takes fewer messages for a while; off prefork, none in the end.
     goes_on = {"WORKER_ENABLE_PREFETCH_COUNT_REDUCTION": False} if pool in GREEDY else {}

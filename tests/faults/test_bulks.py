@@ -11,11 +11,11 @@ import pytest
 from django.conf import settings
 
 from tests.celery import app
+from tests.servers import Server
 from tests.worker.workers import Worker
 
 from . import ledger
 from .models import Parcel
-from .servers import Postgres, RabbitMQ, Redis
 from .sessions import wait_for
 from .test_workers import kill, processes
 
@@ -29,7 +29,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def results(broker: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
+def results(broker: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A result backend that may be stopped, here and in workers."""
     before = settings.CELERY_RESULT_BACKEND
     settings.CELERY_RESULT_BACKEND = app.conf.result_backend = broker.url
@@ -43,9 +43,9 @@ def results(broker: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
 @pytest.mark.parametrize("away", [0, 30, 60])
 def test_nothing_is_lost_or_counted_twice(
     start: Callable[..., Worker],
-    postgres: Postgres,
-    rabbitmq: RabbitMQ,
-    results: Redis,
+    postgres: Server,
+    rabbitmq: Server,
+    results: Server,
     away: int,
 ) -> None:
     worker = start("prefork", BROKER_URL=rabbitmq.url, RESULT_BACKEND=results.url)

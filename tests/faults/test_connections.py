@@ -13,7 +13,7 @@ from django.db import OperationalError, connections, transaction
 
 from cereal_methods import BulkResult
 from cereal_methods.exceptions import ConnectionLost
-from cereal_methods.outcomes import message_id
+from cereal_methods.results.ids import message_id
 from tests.worker.workers import Worker
 
 from . import ledger
@@ -239,12 +239,12 @@ def test_in_a_transaction_nothing_is_connected_again(
 
     text = str(caught.value)
     assert text.startswith(
-        f"The connection to the database {alias!r} was lost inside a transaction, as rows were "
+        f"The connection to the database {alias!r} was lost inside a transaction, while rows were "
         "fetched: OperationalError: "
     )
     assert text.endswith(
-        ". It is not opened again there: what the transaction did before is lost with it. Leave "
-        "the transaction (atomic) and run all of it again."
+        ". The transaction is lost with it. Leave the atomic block, and run it again from its "
+        "beginning."
     )
     assert caught.value.about == alias
     assert result.get(timeout=SECONDS) == parcel

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from celery.result import AsyncResult
 
+from tests.servers import Server
 from tests.worker.workers import Worker
 
 from . import ledger
 from .conftest import every_way
-from .servers import Server
 from .sessions import wait_for
 from .test_connections import make, put_off
 

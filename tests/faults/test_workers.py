@@ -13,12 +13,12 @@ import pytest
 from celery.result import AsyncResult
 
 from tests.celery import app
+from tests.servers import Server
 from tests.worker.workers import Worker
 
 from . import ledger
 from .conftest import KEEPS, every_pool
 from .models import Parcel
-from .servers import Postgres, RabbitMQ
 from .sessions import Sessions, wait_for
 from .test_connections import make
 
@@ -36,7 +36,7 @@ def alias() -> str:
 
 
 @pytest.fixture
-def parcel(postgres: Postgres, alias: str) -> Parcel:
+def parcel(postgres: Server, alias: str) -> Parcel:
     """A parcel."""
     return make(alias)
 
@@ -86,7 +86,7 @@ def test_killed_processes_of_a_pool_lose_no_task(
 
 @every_pool("prefork")
 def test_a_killed_worker_loses_no_task(
-    start: Callable[..., Worker], rabbitmq: RabbitMQ, parcel: Parcel, pool: str
+    start: Callable[..., Worker], rabbitmq: Server, parcel: Parcel, pool: str
 ) -> None:
     # Redis hands a message out before it notes who has it, and cannot promise as much.
     worker = start(pool, BROKER_URL=rabbitmq.url)

@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProces
 from sentry_sdk.integrations.celery import CeleryIntegration
 from sentry_sdk.transport import Transport
 
-from cereal_methods.opentelemetry import RowSpanProcessor
-from cereal_methods.sentry import RowIntegration
+from cereal_methods.integrations.opentelemetry import RowSpanProcessor
+from cereal_methods.integrations.sentry import RowIntegration
 
 
 class FileTransport(Transport):

@@ -1,45 +1,40 @@
 """Fixtures of the tests that start real workers.
 
-A server that is not there skips a test, and says which; with ``CI=true`` it fails.
+A server that is not there skips a test, which says what is missing; with ``CI=true`` it fails.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
 
 from cereal_methods import CEREAL_PICKLE
+from cereal_methods.running.target import is_row_task
 from tests.celery import app
+from tests.servers import ProgramMissing, Unavailable, start
 
 from .workers import Worker, send_to
 
-PORTS = {"postgres": 5432, "mysql": 3306, "redis": 6379, "amqp": 5672}
-
 
 def need(url: str) -> None:
-    """Skip, or fail in CI, where no server listens at ``url``."""
-    parts = urlsplit(url)
-    address = (parts.hostname or "127.0.0.1", parts.port or PORTS[parts.scheme])
+    """Let the server at ``url`` run; where it cannot, skip, or fail in CI."""
     try:
-        socket.create_connection(address, timeout=5).close()
-    except OSError as error:
-        reason = f"no {parts.scheme} server at {address[0]}:{address[1]}: {error}"
+        start(url)
+    except (ProgramMissing, Unavailable) as error:
         if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def servers() -> None:
-    """Ask for the servers that all of these tests need."""
+    """Start the servers that all of these tests need."""
     need(settings.DATABASE_URL)
     need(settings.CELERY_BROKER_URL)
 
@@ -55,7 +50,7 @@ def result_tables(servers: None) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(servers: None) -> None:
-    """Look for the servers before the test databases are made."""
+    """Start the servers before the test databases are made."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -105,7 +100,7 @@ def crowd(start_worker: Callable[..., Worker]) -> Iterator[Worker]:
 @pytest.fixture(scope="module", params=["cereal-pickle", "cereal-json", "json"])
 def serializer(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each serializer in turn, for all methods that name none, here and in ``any_worker``."""
-    ours = [task for task in app.tasks.values() if hasattr(task, "row_policy")]
+    ours = [task for task in app.tasks.values() if is_row_task(task)]
     before = [task.serializer for task in ours]
     for task in ours:
         if task.serializer == CEREAL_PICKLE:

@@ -1,4 +1,4 @@
-"""Settings of the worker tests: real servers, found in the environment or at home.
+"""Settings of the worker tests: real servers, the tests' own or those of the environment.
 
 The tests make the database ``test_cereal_methods``, and so its name differs in
 the workers, which find it existing. Processes of tests that run side by side have
@@ -11,6 +11,7 @@ import os
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
+from tests.servers import url
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS, env
 
@@ -21,11 +22,10 @@ if env.bool("TEST_BEAT", default=False) and find_spec("django_celery_beat"):
     INSTALLED_APPS = [*INSTALLED_APPS, "django_celery_beat"]
     MIGRATION_MODULES = {"django_celery_beat": None}  # its tables are made at once
 
-POSTGRES_URL = env("TEST_POSTGRES_URL", default="postgres://postgres@127.0.0.1:5432/cereal_methods")
-REDIS_URL = env("TEST_REDIS_URL", default="redis://127.0.0.1:6379/7")
-RABBITMQ_URL = env("TEST_RABBITMQ_URL", default="amqp://guest:guest@127.0.0.1:5672//")
-
-MARIADB_URL = env("TEST_MARIADB_URL", default="mysql://root@127.0.0.1:3306/cereal_methods")
+POSTGRES_URL = url("postgres")
+MARIADB_URL = url("mariadb")
+REDIS_URL = url("redis")
+RABBITMQ_URL = url("rabbitmq")
 
 DATABASE_URL = (
     POSTGRES_URL if env("TEST_DATABASE", default="postgres") == "postgres" else MARIADB_URL

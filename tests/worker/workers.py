@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 
@@ -39,7 +39,7 @@ class Worker:
             **environment,
         }
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Self:
         command = [sys.executable, "-m", "celery", "-A", "tests", "worker", "-Q", self.queue]
         command += ["-n", self.name, "-l", "INFO", "--without-mingle", *self.options]
         with self.log.open("w") as log:
