@@ -1,8 +1,8 @@
-"""Show the shop at work, with a real Celery worker beside this process.
+"""Demonstrate the shop, with a real Celery worker in a separate process.
 
-Needs no server: SQLite, a message queue of files and results in files, all in a
-temporary folder. DATABASE_URL, CELERY_BROKER_URL and CELERY_RESULT_BACKEND put it
-on others. Exits with 1 if anything is not as it says.
+It does not need a server: the database is SQLite, and messages and results are files, all in a
+temporary directory. DATABASE_URL, CELERY_BROKER_URL and CELERY_RESULT_BACKEND select others.
+Exits with 1 if a step fails.
 """
 
 import contextlib
@@ -16,16 +16,16 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-#: Seconds that a worker may take for anything, its start included.
+#: Seconds to wait for the worker, including its start.
 PATIENCE = 60
 
 
 def main():
-    """Prepare an empty shop, run a worker, and go through the steps."""
+    """Create an empty shop, start a worker, and run the steps."""
     with tempfile.TemporaryDirectory(prefix="shop-", ignore_cleanup_errors=True) as folder:
         os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
         os.environ["SHOP_VAR"] = folder
-        os.environ["CELERY_QUEUE"] = f"shop-{uuid.uuid4().hex[:8]}"  # nobody else's messages
+        os.environ["CELERY_QUEUE"] = f"shop-{uuid.uuid4().hex[:8]}"  # used by this demo only
         import django
         from django.core.management import call_command
         from django.db import connection
@@ -38,8 +38,11 @@ def main():
         broker = settings.CELERY_BROKER_URL.partition(":")[0]
         say(f"The shop: {connection.display_name}, messages in {broker}.")
         log = Path(folder) / "worker.log"
-        with worker(log) as process, Shop(process, PATIENCE) as shop:
-            say(f"This is process {os.getpid()}. A Celery worker was started as {process.pid}.")
+        with (
+            contextlib.ExitStack() as stack,
+            Shop(lambda: stack.enter_context(worker(log)), PATIENCE) as shop,
+        ):
+            say(f"This is process {os.getpid()}. The Celery worker is process {shop.worker.pid}.")
             try:
                 for number, step in enumerate(STEPS, 1):
                     say(f"\n{number}. {step.__doc__}")
@@ -47,25 +50,28 @@ def main():
             except Exception as error:
                 if not isinstance(error, Unexpected):
                     traceback.print_exc()
-                say(f"\nThis went wrong: {error}\nThe end of the worker's log:")
+                say(f"\nA step failed: {error}\nThe end of the worker's log:")
                 say("".join(log.read_text(errors="replace").splitlines(keepends=True)[-40:]))
                 return 1
             finally:
                 remove_queue()
-        say("\nAll of it went as it should.")
+        say("\nAll steps succeeded.")
         return 0
 
 
 @contextlib.contextmanager
 def worker(log):
-    """Run ``celery worker`` in a process of its own, with its log in a file."""
+    """Run ``celery worker`` in a separate process, with its log in a file."""
     command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--concurrency=2"]
     command += ["--without-gossip", "--without-mingle", "--loglevel=INFO"]
     command += ["--hostname", f"{os.environ.get('CELERY_QUEUE', 'shop')}@%h"]
     if os.name == "nt":
         command.append("--pool=solo")
-    with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=HERE, stdout=output, stderr=subprocess.STDOUT)
+    with log.open("a") as output:
+        # In a session of its own, so that a step can kill it with all of its processes.
+        process = subprocess.Popen(
+            command, cwd=HERE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             yield process
         finally:
@@ -78,7 +84,7 @@ def worker(log):
 
 
 def remove_queue():
-    """Leave nothing on a broker that others use too."""
+    """Delete the demo's queue from the broker."""
     from config import celery_app
 
     with contextlib.suppress(OSError), celery_app.connection_for_write() as connection:

@@ -1,17 +1,22 @@
-"""What the demo shows, a step a function."""
+"""The steps of the demo, one function each."""
 
 import os
+import signal
+import time
 import uuid
 from decimal import Decimal
 
 from celery import chain
 from celery.exceptions import TimeoutError as NotYet
+from django.core.management import call_command
 from django.db import transaction
 from kombu.serialization import dumps
 from tqdm import tqdm
 
 from cereal_methods import CEREAL_JSON, CEREAL_PICKLE
-from shop.models import Customer, Order
+from cereal_methods.records.models import TaskRecord
+from config import celery_app
+from shop.models import Customer, Event, Order
 
 
 def say(text, end="\n"):
@@ -19,20 +24,21 @@ def say(text, end="\n"):
 
 
 class Unexpected(Exception):
-    """Something is not as the demo says."""
+    """A step did not do what it should."""
 
 
 def check(fact, otherwise):
-    """Go on if it is so."""
+    """Raise ``Unexpected`` unless a fact is true."""
     if not fact:
         raise Unexpected(otherwise)
 
 
 class Shop:
-    """A customer with orders, and the results of the worker."""
+    """A customer with orders, and the worker's results."""
 
-    def __init__(self, worker, patience):
-        self.worker = worker
+    def __init__(self, start_worker, patience):
+        self.start_worker = start_worker
+        self.worker = start_worker()
         self.patience = patience
         self.run = uuid.uuid4().hex[:6]
 
@@ -66,13 +72,29 @@ class Shop:
         return orders
 
     def wait_for(self, result):
-        """Return what a task returned, or raise what it raised."""
+        """Return the result of a task, or raise its error."""
         for _ in range(self.patience):
             try:
                 return result.get(timeout=1)
             except NotYet:
                 check(self.worker.poll() is None, "The worker has ended.")
         raise Unexpected(f"No result after {self.patience} seconds.")
+
+    def wait_until(self, is_so, otherwise):
+        """Return when a condition is true."""
+        until = time.monotonic() + self.patience
+        while not is_so():
+            check(self.worker.poll() is None, "The worker has ended.")
+            check(time.monotonic() < until, otherwise)
+            time.sleep(0.1)
+
+    def kill_worker(self):
+        """Kill the worker and all of its processes, which they cannot notice."""
+        if os.name == "nt":
+            self.worker.kill()
+        else:
+            os.killpg(self.worker.pid, signal.SIGKILL)
+        self.worker.wait()
 
 
 def a_method_on_the_worker(shop):
@@ -81,8 +103,8 @@ def a_method_on_the_worker(shop):
     address = shop.wait_for(order.ship.delay("dhl"))
     order.refresh_from_db()
     (event,) = order.events.all()
-    say(f"   It returned {address!r}, and the row says: {order.status} with {order.carrier}.")
-    say(f"   Process {event.process} did it; this one is {os.getpid()}.")
+    say(f"   It returned {address!r}, and the row is now: {order.status} with {order.carrier}.")
+    say(f"   Process {event.process} ran it; this is process {os.getpid()}.")
     check(address == "1 Long Street, Springfield", f"The method returned {address!r}.")
     check((order.status, order.carrier) == ("shipped", "dhl"), "The row is not shipped.")
     check(event.process not in (os.getpid(), None), "The method ran in this process.")
@@ -110,7 +132,7 @@ def a_chain_over_two_orders(shop):
 
 
 def a_transaction_that_fails(shop):
-    """What is sent in a transaction is sent when it commits, or never."""
+    """A task that is sent in a transaction leaves when it commits, or never."""
     order = shop.order()
     try:
         with transaction.atomic():
@@ -122,14 +144,14 @@ def a_transaction_that_fails(shop):
         result = order.ship.delay_on_commit("dhl")
     shop.wait_for(result)
     order.refresh_from_db()
-    say(f"   The next one committed, and the order was shipped with {order.carrier}.")
+    say(f"   The next transaction committed, and the order was shipped with {order.carrier}.")
     check(order.events.count() == 1, "The order was shipped twice.")
     check(order.carrier == "dhl", f"The order was shipped with {order.carrier}.")
-    check(never.state == "PENDING", "A task was sent that was rolled back.")
+    check(never.state == "PENDING", "A task was sent although its transaction was rolled back.")
 
 
 def a_row_that_is_gone(shop):
-    """A row is deleted while its task waits: a clear failure, and no lost message."""
+    """A row is deleted while its task waits. The task fails, and the error names the row."""
     order = shop.order()
     result = order.ship.apply_async(["dhl"], countdown=2)
     order.delete()
@@ -139,7 +161,7 @@ def a_row_that_is_gone(shop):
         say(f"   {result.state}: {type(error).__qualname__}: {error}")
     check(result.state == "FAILURE", f"The task's state is {result.state}.")
     shop.wait_for(shop.order().ship.delay("dhl"))
-    say("   The worker goes on: it has shipped another order since.")
+    say("   The worker continues: it has shipped another order since.")
 
 
 def many_rows(shop):
@@ -171,8 +193,41 @@ def many_rows(shop):
     )
 
 
+def a_worker_and_a_broker_that_die(shop):
+    """The worker is killed and the broker loses its messages; each order is charged once."""
+    with transaction.atomic():
+        orders = shop.orders(100)
+        ids = [order.charge.delay().id for order in orders]  # @model_task(durable=True)
+    records = TaskRecord.objects.filter(pk__in=ids)
+    shop.wait_until(lambda: records.done().count() >= 5, "The orders are not charged.")
+    shop.kill_worker()
+    lost = lose_messages()
+    say(f"   {charges(orders)} of 100 orders were charged when the worker was killed.")
+    say(f"   The broker lost {lost} messages. The database has their records.")
+    shop.worker = shop.start_worker()
+    say("   A new worker is started:  ", end="")
+    call_command("task_records", "resend", sent_for=0)
+    shop.wait_until(lambda: records.done().count() == 100, "Some orders are not charged.")
+    say(f"   {charges(orders)} charges for 100 orders.")
+    check(
+        all(order.events.count() == 1 for order in orders), "An order was not charged exactly once."
+    )
+
+
+def charges(orders):
+    """Return how often orders were charged."""
+    return Event.objects.filter(order__in=orders, text__startswith="charged").count()
+
+
+def lose_messages():
+    """Delete the messages that wait, as a broker without a disk does when it restarts."""
+    with celery_app.connection_for_write() as connection:
+        queue = celery_app.amqp.queues[os.environ["CELERY_QUEUE"]](connection.default_channel)
+        return queue.purge()
+
+
 def the_size_of_a_message(shop):
-    """Sizes on the wire, of a reference and of a whole instance."""
+    """The size of a message with a reference, and with a whole instance."""
     order = shop.order()
     nothing = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
     sent = order.ship.s("dhl")
@@ -204,5 +259,6 @@ STEPS = (
     a_transaction_that_fails,
     a_row_that_is_gone,
     many_rows,
+    a_worker_and_a_broker_that_die,
     the_size_of_a_message,
 )

@@ -1,10 +1,10 @@
-"""Serve the shop's admin, with a Celery worker beside it, until Ctrl-C.
+"""Serve the shop's admin, together with a Celery worker, until Ctrl-C.
 
     python demo_project/serve.py [port or address:port]
 
-Needs no server: SQLite, messages in files. What is done stays in demo_project/var, or where
-SHOP_VAR, DATABASE_URL, CELERY_BROKER_URL and CELERY_RESULT_BACKEND say. The login is made
-anew, with another password, whenever it starts.
+It does not need a server: the database is SQLite, and messages are files. The data stays in
+demo_project/var, or where SHOP_VAR, DATABASE_URL, CELERY_BROKER_URL and CELERY_RESULT_BACKEND say.
+Each start sets a new password for the login.
 """
 
 import importlib.util
@@ -25,7 +25,7 @@ CITIES = ["Springfield", "Riverside", "Lakeview"]
 
 
 def main(address="8000"):
-    """Prepare the shop, and run a worker and Django's server, until that ends."""
+    """Prepare the shop, and run a worker and Django's server until the server ends."""
     address = address if ":" in address else f"127.0.0.1:{address}"
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     if importlib.util.find_spec("django_celery_results"):
@@ -53,7 +53,7 @@ def main(address="8000"):
 
 
 def stock():
-    """Make some hundred orders, if there are none; a few that are paid have no street."""
+    """Create some hundred orders if the shop is empty. A few paid ones lack a street."""
     from shop.models import Customer, Order
 
     if Order.objects.exists():
@@ -80,7 +80,7 @@ def stock():
 
 
 def login():
-    """Let the user demo log in with a password that nobody has had, and return it."""
+    """Give the user demo a new password, and return it."""
     from django.contrib.auth import get_user_model
 
     password = secrets.token_urlsafe(9)

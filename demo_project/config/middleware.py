@@ -1,5 +1,5 @@
 def content_security_policy(get_response):
-    """Let browsers run and show nothing but what this server sends in files of its own."""
+    """Let browsers load and run only files of this server."""
 
     def add_header(request):
         response = get_response(request)

@@ -1,10 +1,10 @@
-"""The shop's settings. Where it runs is in the environment, or on the disk beside it.
+"""The shop's settings, with environment variables for the servers.
 
 DATABASE_URL           sqlite:///..., postgres://..., mysql://...
 CELERY_BROKER_URL      filesystem://, redis://..., amqp://...
 CELERY_RESULT_BACKEND  file:///..., redis://..., django-db
 SHOP_CARRIER_SECONDS   how long a carrier takes to answer
-SHOP_VAR               the folder for what has no server
+SHOP_VAR               the directory for everything that does not have a server
 """
 
 from importlib.util import find_spec
@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "cereal_methods",
+    "cereal_methods.records",
     "shop",
 ]
 if find_spec("django_celery_results"):  # with it, the admin lists an order's last runs

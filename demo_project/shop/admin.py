@@ -25,7 +25,7 @@ class OrderAdmin(ModelTaskAdmin, admin.ModelAdmin):
 
     model_task_actions = [
         "ship",
-        ModelTaskAction("pack", fields=[], confirm="Shall each order go into a parcel of its own?"),
+        ModelTaskAction("pack", fields=[], confirm="Pack each order into a separate parcel?"),
         ModelTaskAction("label", description="Print address labels", permissions=["view"]),
     ]
 

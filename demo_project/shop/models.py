@@ -1,4 +1,4 @@
-"""A small shop: customers, their orders, and what happened to those."""
+"""A small shop: customers, their orders, and a log of what happened to them."""
 
 import os
 import time
@@ -42,7 +42,7 @@ class Order(models.Model):
 
     @model_task
     def pack(self, parcel: uuid.UUID | None = None):
-        """Put the order into a parcel, which may have others in it, and return the parcel."""
+        """Put the order into a parcel, which may contain others, and return the parcel."""
         self.status, self.parcel = self.Status.PACKED, parcel or uuid.uuid4()
         self.save()
         self.note(f"packed into parcel {self.parcel}")
@@ -50,13 +50,19 @@ class Order(models.Model):
 
     @model_task
     def ship(self, carrier: Literal["dhl", "gls", "ups"]):
-        """Hand the order to a carrier, and return the address that is on it."""
+        """Hand the order to a carrier, and return its address."""
         address = self.address()
         time.sleep(settings.CARRIER_SECONDS)  # the carrier's server takes a moment
         self.status, self.carrier, self.shipped_at = self.Status.SHIPPED, carrier, timezone.now()
         self.save()
         self.note(f"shipped with {carrier} to {address}")
         return address
+
+    @model_task(durable=True)
+    def charge(self):
+        """Charge the order's total, once."""
+        time.sleep(settings.CARRIER_SECONDS)
+        self.note(f"charged {self.total}")
 
     @model_task
     def label(self):
@@ -73,7 +79,7 @@ class Order(models.Model):
 
 
 class Event(models.Model):
-    """What happened to an order, and which process did it."""
+    """An entry in the log of an order, with the process that made it."""
 
     order = models.ForeignKey(Order, models.CASCADE, related_name="events")
     text = models.CharField(max_length=200)

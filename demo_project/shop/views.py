@@ -9,7 +9,7 @@ from .models import Order
 @require_POST
 @transaction.atomic
 def ship(request, number):
-    """Ship a packed order; the worker begins when this transaction has committed."""
+    """Ship an order. The task is sent when this transaction commits."""
     order = get_object_or_404(Order.objects.select_for_update(), number=number)
     result = order.ship.delay_on_commit(request.POST.get("carrier", "dhl"))
     return JsonResponse({"order": order.number, "task": result.id}, status=202)

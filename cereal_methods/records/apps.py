@@ -1,0 +1,36 @@
+"""The app of durable tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.signals import celeryd_init
+from django.apps import AppConfig
+from django.core.checks import Tags, register
+
+
+class RecordsConfig(AppConfig):
+    """Offers the table of records, and keeps durable tasks in it."""
+
+    name = "cereal_methods.records"
+    label = "cereal_records"
+    verbose_name = "Durable tasks"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Let durable tasks be sent, run and ended by way of their records."""
+        # Models are there now, and not before.
+        from ..checks import TAG
+        from ..running import durability
+        from .checks import check_routers, check_tables
+        from .durable import Records
+
+        durability.register(Records())
+        register(check_routers, TAG)
+        register(check_tables, TAG, Tags.database)
+        celeryd_init.connect(_add_relay, dispatch_uid=__name__)
+
+
+def _add_relay(sender: Any = None, instance: Any = None, **kwargs: Any) -> None:
+    # By its name: processes that are no workers do without it.
+    instance.app.steps["worker"].add("cereal_methods.records.service:RelayStep")

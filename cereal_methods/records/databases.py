@@ -1,0 +1,52 @@
+"""Which database a task's record is on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections, router
+
+from ..rows.reference import THIS, ModelReference, QuerySetReference, reference_of
+from ..rows.wire import reference_from_plain
+from .models import TaskRecord
+
+
+def database_of(task: Any, kwargs: Any) -> tuple[str, ModelReference | None]:
+    """Return the database of a task's record, and the row that the task runs on, if it has one.
+
+    It is the database that the row is written to. A method of a class or a manager has that
+    of its model, and a function that of the records.
+    """
+    target = task.target
+    if target.model is not None:
+        this = kwargs.get(THIS) if isinstance(kwargs, Mapping) else None
+        reference = reference_from_plain(this) or reference_of(this)
+        if isinstance(reference, ModelReference):
+            return reference.using, reference
+        if isinstance(reference, QuerySetReference):
+            return reference.using, None
+    return fallback(task), None
+
+
+def fallback(task: Any) -> str:
+    """Return the database of the record of a task that runs on no row."""
+    owner = task.target.owner
+    return str(router.db_for_write(TaskRecord if owner is None else owner))
+
+
+def databases() -> Iterator[str]:
+    """Give the databases that are to have a table of records."""
+    for alias in connections:
+        if connections[alias].settings_dict.get("TEST", {}).get("MIRROR"):
+            continue
+        if router.allow_migrate_model(alias, TaskRecord):
+            yield alias
+
+
+def is_kept_on(alias: Any) -> bool:
+    """Whether what a message names is a database that may have records."""
+    return isinstance(alias, str) and alias in connections.settings
+
+
+__all__ = ["DEFAULT_DB_ALIAS", "database_of", "databases", "fallback", "is_kept_on"]

@@ -1,0 +1,42 @@
+"""What the rest of the library asks of records; see ``cereal_methods.running.durability``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from . import running, sending
+
+
+class Records:
+    """Keeps durable tasks in the table of records."""
+
+    send = staticmethod(sending.send)
+    many = staticmethod(sending.many)
+    run = staticmethod(running.run)
+
+    def keeps(self, app: Any, canvas: Mapping[str, Any]) -> bool:
+        """Whether all that is sent at once of a canvas is durable."""
+        return all(_is_durable(app, part) for part in _first(canvas))
+
+
+def _first(canvas: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Give the signatures of a canvas that are sent when it is."""
+    kind, kwargs = canvas.get("subtask_type"), canvas.get("kwargs") or {}
+    if kind == "chain":
+        parts = list(kwargs.get("tasks") or ())[:1]
+    elif kind == "group":
+        parts = list(kwargs.get("tasks") or ())
+    elif kind == "chord":
+        header = kwargs.get("header") or ()
+        parts = [header] if isinstance(header, Mapping) else list(header)
+    else:
+        yield canvas
+        return
+    for part in parts:
+        yield from _first(part)
+
+
+def _is_durable(app: Any, signature: Mapping[str, Any]) -> bool:
+    target = getattr(app.tasks.get(signature.get("task")), "target", None)
+    return bool(getattr(target, "is_durable", False))

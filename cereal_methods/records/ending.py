@@ -1,0 +1,153 @@
+"""How a durable task ends, in its record: one statement each."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from django.utils import timezone
+
+from .fields import LONGEST_ID
+from .models import State, TaskRecord
+
+if TYPE_CHECKING:
+    from .deliveries import Delivery
+    from .taking import Taken
+
+#: The longest text of an error and of a traceback, in characters.
+_LONGEST: Final = 10_000
+
+#: The states that a run may change.
+_OPEN: Final = (State.WAITING, State.SENT, State.RUNNING)
+
+
+def done(delivery: Delivery, taken: Taken, started_at: datetime, result: bytes | None) -> int:
+    """End a task whose method has returned, in the method's transaction."""
+    return _change(
+        delivery,
+        taken,
+        state=State.DONE,
+        started_at=started_at,
+        attempts=taken.attempts + 1,
+        crashes=0,
+        error="",
+        traceback="",
+        result=result,
+        # It is not sent again, and its arguments are nobody's business any more.
+        envelope="",
+        body=b"",
+        ended_at=timezone.now(),
+    )
+
+
+def replaced(
+    delivery: Delivery, taken: Taken, started_at: datetime, signature: bytes | None
+) -> int:
+    """End a task whose method has let others go on under its id, in the method's transaction.
+
+    Its record gives up the id, as the last of them may be durable too. ``signature`` is what is
+    to be sent after the commit, until it was.
+    """
+    return _change(
+        delivery,
+        taken,
+        id=former_id(delivery.id, taken.turn),
+        state=State.DONE,
+        started_at=started_at,
+        attempts=taken.attempts + 1,
+        error="It was replaced.",
+        result=signature,
+        envelope="",
+        body=b"",
+        ended_at=timezone.now(),
+    )
+
+
+def former_id(task_id: str, turn: int) -> str:
+    """Return the id of the record of a task that was replaced."""
+    return f"{task_id[: LONGEST_ID - 12]}~{turn}"
+
+
+def former_signature(delivery: Delivery) -> bytes | None:
+    """Return what replaced a task, if it is not known whether that was sent."""
+    former = former_id(delivery.id, delivery.turn or 0)
+    found = TaskRecord._base_manager.using(delivery.using).filter(pk=former)
+    signature: bytes | None = found.values_list("result", flat=True).first()
+    return signature
+
+
+def forget_signature(delivery: Delivery, turn: int) -> None:
+    """Note that what replaced a task was sent."""
+    former = former_id(delivery.id, turn)
+    TaskRecord._base_manager.using(delivery.using).filter(pk=former).update(result=None)
+
+
+def begins(delivery: Delivery, taken: Taken, started_at: datetime) -> int:
+    """Mark a task as running that has no transaction of the library's."""
+    return _change(delivery, taken, state=State.RUNNING, started_at=started_at)
+
+
+def failed(
+    delivery: Delivery,
+    taken: Taken,
+    error: BaseException | str,
+    started_at: datetime | None = None,
+) -> int:
+    """End a task that has raised, or has ended its process too often."""
+    return _change(
+        delivery,
+        taken,
+        state=State.FAILED,
+        started_at=started_at,
+        attempts=taken.attempts + (0 if isinstance(error, str) else 1),
+        error=text_of(error),
+        traceback=_traceback_of(error),
+        ended_at=timezone.now(),
+    )
+
+
+def stopped(delivery: Delivery, taken: Taken, state: State, reason: str) -> int:
+    """End a task that does not run: as canceled, or as expired."""
+    return _change(delivery, taken, state=state, error=reason, ended_at=timezone.now())
+
+
+def waits(delivery: Delivery, taken: Taken, following: TaskRecord, reason: str) -> int:
+    """Let a task wait in the table for its next turn, with the message of that."""
+    values: dict[str, Any] = {
+        "state": State.WAITING,
+        "turn": taken.turn + 1,
+        "task": following.task,
+        "send_at": following.send_at,
+        "envelope": following.envelope,
+        "body": following.body,
+        "attempts": taken.attempts + 1,
+        "crashes": 0,
+        "error": reason,
+        "sent_at": None,
+    }
+    if following.expires_at is not None:
+        values["expires_at"] = following.expires_at
+    return _change(delivery, taken, **values)
+
+
+def text_of(error: BaseException | str) -> str:
+    """Return an error as a record has it: its type and what it says."""
+    return error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+
+
+def _traceback_of(error: BaseException | str) -> str:
+    if isinstance(error, str):
+        return ""
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    return "".join(lines)[-_LONGEST:].replace("\0", "")
+
+
+def _change(delivery: Delivery, taken: Taken, **values: Any) -> int:
+    """Change the record of a task that has not ended; return whether there was one, 1 or 0."""
+    if "error" in values:
+        values["error"] = values["error"][:_LONGEST].replace("\0", "")
+    found = TaskRecord._base_manager.using(delivery.using).filter(
+        pk=delivery.id, turn=taken.turn, state__in=_OPEN
+    )
+    return int(found.update(**values))

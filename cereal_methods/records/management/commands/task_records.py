@@ -1,0 +1,185 @@
+"""``manage.py task_records``: durable tasks, to look at, to send, to retry and to cancel."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from celery import current_app
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error
+from django.db.models import Count
+
+from .... import conf
+from ...databases import databases
+from ...models import State, TaskRecord
+from ...relay import Relay, resend
+from ...service import run_relay
+
+if TYPE_CHECKING:
+    from ...querysets import TaskRecordQuerySet
+
+#: What is shown of a record.
+_SHOWN: Final = ("id", "state", "task", "model", "row", "attempts", "created_at", "error")
+
+
+class Command(BaseCommand):
+    """Shows and steers durable tasks, on one database or on all that have records."""
+
+    help = (
+        "Lists durable tasks, counts them, retries or cancels them, deletes old ones (purge), "
+        "sends what is due (send), and sends again what a broker has lost (resend)."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the command's options."""
+        parser.add_argument("action", choices=list(_ACTIONS), nargs="?", default="list")
+        parser.add_argument("ids", nargs="*", metavar="id", help="The ids of tasks.")
+        parser.add_argument("--database", help="The database; all that have records by default.")
+        parser.add_argument("--state", choices=State.values, help="Tasks in this state only.")
+        parser.add_argument("--task", help="Tasks of this name only.")
+        parser.add_argument("--unsent", action="store_true", help="Tasks that wait for a minute.")
+        parser.add_argument("--all", action="store_true", help="With retry or cancel: all of them.")
+        parser.add_argument("--limit", type=int, default=50, help="How many are listed.")
+        parser.add_argument("--json", action="store_true", help="Write JSON, for programs.")
+        parser.add_argument(
+            "--watch", action="store_true", help="With send: go on until it is interrupted."
+        )
+        parser.add_argument(
+            "--sent-for",
+            type=float,
+            metavar="SECONDS",
+            help="With resend: what was sent so many seconds ago, and has not ended.",
+        )
+        parser.add_argument(
+            "--older-than",
+            type=float,
+            metavar="DAYS",
+            help="With purge: what ended so many days ago; the setting RECORDS_KEEP by default.",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Do what is asked for."""
+        using = list(databases())
+        if options["database"] is not None:
+            if options["database"] not in using:
+                raise CommandError(
+                    f"{options['database']!r} is not a database that has records. They are on "
+                    f"{', '.join(using)}."
+                )
+            using = [options["database"]]
+        try:
+            _ACTIONS[options["action"]](self, using, options)
+        except Error as error:
+            raise CommandError(f"The records cannot be read: {error}") from error
+
+    def _list(self, using: list[str], options: dict[str, Any]) -> None:
+        """List records, the newest first."""
+        found = [
+            {**values, "database": alias, "created_at": values["created_at"].isoformat()}
+            for alias, records in _found(using, options)
+            for values in records.order_by("-created_at").values(*_SHOWN)[: options["limit"]]
+        ]
+        if options["json"]:
+            self.stdout.write(json.dumps(found))
+            return
+        for each in found:
+            row = f" {each['model']} {each['row']}" if each["row"] else ""
+            first = each["error"].partition("\n")[0]
+            self.stdout.write(
+                f"{each['id']} {each['state']:8} {each['created_at']:.19} {each['task']}{row}"
+                f"{': ' if first else ''}{first}"
+            )
+
+    def _count(self, using: list[str], options: dict[str, Any]) -> None:
+        """Count records by their states; the status is 1 where some wait for a minute."""
+        counts = dict.fromkeys(State.values, 0)
+        unsent = 0
+        for _, records in _found(using, options):
+            for state, number in records.order_by().values_list("state").annotate(Count("pk")):
+                counts[state] += number
+            unsent += records.unsent().count()
+        if options["json"]:
+            self.stdout.write(json.dumps({**counts, "unsent": unsent}))
+        else:
+            for state, number in counts.items():
+                self.stdout.write(f"{state:9}{number:10,}")
+        if unsent:
+            raise CommandError(
+                f"{unsent:,} tasks should have been sent a minute ago. Look whether the broker "
+                "answers, and whether a worker runs."
+            )
+
+    def _retry(self, using: list[str], options: dict[str, Any]) -> None:
+        """Send records' very messages again."""
+        self._change("will run again", lambda records: records.retry(), using, options)
+
+    def _cancel(self, using: list[str], options: dict[str, Any]) -> None:
+        """Let tasks never begin."""
+        self._change("will not run", lambda records: records.cancel(), using, options)
+
+    def _change(
+        self,
+        what: str,
+        change: Callable[[TaskRecordQuerySet], int],
+        using: list[str],
+        options: dict[str, Any],
+    ) -> None:
+        chosen = options["ids"] or options["state"] or options["task"] or options["unsent"]
+        if not (chosen or options["all"]):
+            raise CommandError("Name ids, or --state, --task or --unsent, or say --all.")
+        self._tell(sum(change(records) for _, records in _found(using, options)), what, options)
+
+    def _purge(self, using: list[str], options: dict[str, Any]) -> None:
+        """Delete what has ended long ago, and has not failed."""
+        days = conf.get("RECORDS_KEEP") if options["older_than"] is None else options["older_than"]
+        age = timedelta(days=days)
+        number = sum(records.purge(age) for _, records in _found(using, options))
+        self._tell(number, "are deleted", options)
+
+    def _send(self, using: list[str], options: dict[str, Any]) -> None:
+        """Send what is due, now or from now on."""
+        app: Any = current_app
+        if not options["watch"]:
+            self._tell(Relay(app, using).tick(), "are sent", options)
+            return
+        stopped = threading.Event()
+        try:
+            run_relay(app, stopped, using=using)
+        except KeyboardInterrupt:
+            stopped.set()
+
+    def _resend(self, using: list[str], options: dict[str, Any]) -> None:
+        """Let what a broker has lost be sent again."""
+        if options["sent_for"] is None:
+            raise CommandError("Say with --sent-for how many seconds ago it was sent, at least.")
+        age = timedelta(seconds=options["sent_for"])
+        self._tell(sum(resend(alias, age) for alias in using), "are sent again", options)
+
+    def _tell(self, number: int, what: str, options: dict[str, Any]) -> None:
+        told = json.dumps({"tasks": number}) if options["json"] else f"{number:,} tasks {what}."
+        self.stdout.write(told)
+
+
+def _found(using: list[str], options: dict[str, Any]) -> Iterator[tuple[str, TaskRecordQuerySet]]:
+    """Give the records that the options name, by database."""
+    for alias in using:
+        records = TaskRecord.objects.using(alias).filter()
+        if options["ids"]:
+            records = records.filter(pk__in=options["ids"])
+        if options["state"]:
+            records = records.filter(state=options["state"])
+        if options["task"]:
+            records = records.filter(task=options["task"])
+        if options["unsent"]:
+            records = records.unsent()
+        yield alias, records
+
+
+_ACTIONS: Final[dict[str, Callable[[Command, list[str], dict[str, Any]], None]]] = {
+    name: getattr(Command, f"_{name}")
+    for name in ("list", "count", "retry", "cancel", "purge", "send", "resend")
+}

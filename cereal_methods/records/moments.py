@@ -1,0 +1,53 @@
+"""When a task is to run, and until when: Celery's options, as a record's columns."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from numbers import Real
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+
+def due(task: Any, options: dict[str, Any]) -> datetime | None:
+    """Take ``countdown`` and ``eta`` out of a task's options; return when it is to run."""
+    countdown, eta = options.pop("countdown", None), options.pop("eta", None)
+    if countdown:
+        return _in_seconds(task, countdown, "countdown")
+    return _moment(task, eta) if eta else None
+
+
+def expiry(task: Any, options: dict[str, Any]) -> datetime | None:
+    """Take ``expires`` out of a task's options, or the task's own; return what it says."""
+    expires = options.pop("expires", task.expires)
+    options["expires"] = None  # or Celery would take the task's own
+    if expires is None:
+        return None
+    if isinstance(expires, Real):
+        return _in_seconds(task, expires, "expires")
+    return _moment(task, expires)
+
+
+def stored(moment: datetime) -> datetime:
+    """Return a moment as Django's settings have the database hold it."""
+    if settings.USE_TZ or timezone.is_naive(moment):
+        return moment
+    return timezone.make_naive(moment)
+
+
+def _in_seconds(task: Any, seconds: Any, name: str) -> datetime:
+    try:
+        return timezone.now() + timedelta(seconds=float(seconds))
+    except OverflowError as error:
+        raise ValueError(f"{name} is out of range: {seconds!r}.") from error
+
+
+def _moment(task: Any, given: Any) -> datetime:
+    moment: Any = parse_datetime(given) if isinstance(given, str) else given
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{given!r} is not a moment: pass a datetime, or ISO 8601.")
+    if timezone.is_naive(moment):  # as Celery takes it
+        moment = timezone.make_aware(moment, task.app.timezone)
+    return stored(moment)

@@ -1,0 +1,123 @@
+"""What a transaction has recorded, and what its commit sends: all of it in one trip."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+from django.db import connections, transaction
+from django.utils import timezone
+
+from ..django_api.databases import (
+    add_lasting_commit_callback,
+    in_atomic,
+    remove_last_commit_callback,
+)
+from .models import State, TaskRecord
+from .publishing import CHUNK, patience, publish
+from .querysets import change
+
+if TYPE_CHECKING:
+    from .messages import Message
+
+logger = logging.getLogger("cereal_methods")
+
+#: How many messages of a transaction are held until its commit; workers send the others.
+HELD: Final = 10_000
+
+
+def send_on_commit(app: Any, using: str, messages: Sequence[Message]) -> None:
+    """Send what was recorded when the transaction of its database commits."""
+    connection = transaction.get_connection(using)
+    if not in_atomic(connection):
+        if connection.get_autocommit():
+            send(app, using, messages)
+        # Of a transaction that is managed by hand Django tells nobody the end: workers send.
+        return
+    outbox = _outboxes.get(connection)
+    if outbox is None:
+        outbox = _outboxes[connection] = _Outbox(using)
+    outbox.hold(app, messages)
+
+
+def send(app: Any, using: str, messages: Sequence[Message]) -> None:
+    """Send what is recorded and committed, and mark it; what cannot be sent is logged."""
+    for start in range(0, len(messages), CHUNK):
+        chunk = messages[start : start + CHUNK]
+        if patience.is_out():
+            return
+        try:
+            publish(app, chunk)
+        except Exception as error:
+            patience.lose(error, len(messages) - start)
+            return
+        patience.restore()
+        try:
+            for turn in {message.turn for message in chunk}:
+                mark(using, [message.id for message in chunk if message.turn == turn], turn)
+        except Exception as error:  # they will be sent once more, which is harmless
+            logger.warning("Durable tasks were sent, and could not be marked as sent: %s", error)
+
+
+def mark(using: str, ids: Sequence[str], turn: int) -> None:
+    """Mark records as sent, unless they have been taken since."""
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        found = TaskRecord._base_manager.using(using).filter(
+            pk__in=ids, turn=turn, state=State.WAITING
+        )
+        change(found, {"state": State.SENT, "sent_at": timezone.now()})
+        return
+    table = connection.ops.quote_name(TaskRecord._meta.db_table)
+    with connection.cursor() as cursor:
+        # Who runs one of them already has its lock, and is not waited for. Nor is the disk: if the
+        # server loses the mark, they are sent once more, which is harmless.
+        cursor.execute(
+            f"UPDATE {table} SET state = 'sent', sent_at = %s WHERE id IN ("  # noqa: S608
+            f"SELECT id FROM {table} WHERE id = ANY(%s) AND state = 'waiting' AND turn = %s "
+            "AND set_config('synchronous_commit', 'off', true) = 'off' FOR UPDATE SKIP LOCKED)",
+            [timezone.now(), list(ids), turn],
+        )
+
+
+class _Outbox:
+    """The messages of one transaction at a time."""
+
+    def __init__(self, using: str) -> None:
+        self._using = using
+        self._committed: list[tuple[Any, Sequence[Message]]] = []
+        self._number = 0
+
+    def hold(self, app: Any, messages: Sequence[Message]) -> None:
+        """Hold messages until the transaction commits, unless it has too many already."""
+        connection = transaction.get_connection(self._using)
+        # One trip after the last of them. It belongs to no savepoint, as the messages do.
+        if not remove_last_commit_callback(connection, self._send):
+            self._number = 0  # another transaction, or callbacks of others between
+        self._number += len(messages)
+        if self._number <= HELD:
+            transaction.on_commit(_Held(self._committed, app, messages), using=self._using)
+        add_lasting_commit_callback(connection, self._send)
+
+    def _send(self) -> None:
+        committed, self._committed[:] = list(self._committed), []
+        by_app: dict[Any, list[Message]] = {}
+        for app, messages in committed:
+            by_app.setdefault(app, []).extend(messages)
+        for app, messages in by_app.items():
+            send(app, self._using, messages)
+
+
+class _Held:
+    """The hook of a commit that lets messages go."""
+
+    def __init__(self, committed: list[Any], app: Any, messages: Sequence[Message]) -> None:
+        self._committed, self._app, self._messages = committed, app, messages
+
+    def __call__(self) -> None:
+        self._committed.append((self._app, self._messages))
+
+
+_outboxes: WeakKeyDictionary[Any, _Outbox] = WeakKeyDictionary()

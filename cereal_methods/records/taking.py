@@ -1,0 +1,139 @@
+"""Taking a record: the first statement of a durable task's transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db import Error, connections
+from django.db.models import F
+from django.utils import timezone
+
+from . import inserting
+from .models import State, TaskRecord
+from .querysets import change
+from .tables import table_errors
+
+if TYPE_CHECKING:
+    from .deliveries import Delivery
+
+#: What is read of a record that is taken.
+_COLUMNS: Final = (
+    "state",
+    "turn",
+    "attempts",
+    "crashes",
+    "expires_at",
+    "result",
+    "error",
+    "started_at",
+)
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a record says when a message of its task arrives."""
+
+    state: str = State.SENT
+    turn: int = 0
+    attempts: int = 0
+    crashes: int = 0
+    expires_at: datetime | None = None
+    result: Any = None
+    error: str = ""
+    started_at: datetime | None = None
+    #: Whether another worker runs the task now.
+    is_elsewhere: bool = False
+    #: Whether the message had a record, which is there no more.
+    is_gone: bool = False
+    #: Whether the message came without a record, and has one now.
+    is_new: bool = False
+
+
+def take(delivery: Delivery) -> Taken:
+    """Lock a task's record until the transaction ends, and return what it says.
+
+    A message may come without a record, as one of ``send_task``: it gets one now. Raises
+    ``TableMissing`` where there is no table.
+    """
+    connection = connections[delivery.using]
+    select = _select_on_postgresql if connection.vendor == "postgresql" else _select
+    try:
+        if not connection.features.has_select_for_update:
+            # A transaction that reads first could not write later, if another has written.
+            _of(delivery).update(started_at=timezone.now())
+        found = select(connection, delivery)
+        if (
+            found is None
+            and connection.vendor == "postgresql"
+            and not _is_free(connection, delivery)
+        ):
+            return Taken(State.RUNNING, is_elsewhere=True)
+        if found is None and delivery.turn is not None:
+            return Taken(is_gone=True)
+        if found is None:
+            insert(delivery)
+            found = select(connection, delivery)
+            if found is not None:
+                found.is_new = True
+    except Error as error:
+        raise table_errors(error, delivery.using) from error
+    return found or Taken(State.RUNNING, is_elsewhere=True)
+
+
+def insert(delivery: Delivery) -> None:
+    """Insert a record for a message that came without one."""
+    record = TaskRecord(
+        id=delivery.id,
+        task=delivery.task.name,
+        model=delivery.model,
+        row=delivery.row,
+        state=State.SENT,
+    )
+    inserting.insert(delivery.using, [record])
+
+
+def count_crash(delivery: Delivery) -> None:
+    """Note, before the transaction, that a message may have ended its process before."""
+    change(
+        _of(delivery).filter(state__in=(State.WAITING, State.SENT, State.RUNNING)),
+        {"state": State.RUNNING, "started_at": timezone.now(), "crashes": F("crashes") + 1},
+    )
+
+
+def key_of(task_id: str) -> int:
+    """Return the number of the lock that a worker has while it runs a task."""
+    digest = hashlib.blake2b(f"cereal_methods.records:{task_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def _of(delivery: Delivery) -> Any:
+    return TaskRecord._base_manager.using(delivery.using).filter(pk=delivery.id)
+
+
+def _select(connection: Any, delivery: Delivery) -> Taken | None:
+    found = _of(delivery).select_for_update().values_list(*_COLUMNS).first()
+    return None if found is None else Taken(*found)
+
+
+def _select_on_postgresql(connection: Any, delivery: Delivery) -> Taken | None:
+    table = connection.ops.quote_name(TaskRecord._meta.db_table)
+    with connection.cursor() as cursor:
+        # Who runs a task has the lock of its id. Who merely marks its record has the row's alone,
+        # for a moment, and is waited for.
+        cursor.execute(
+            f"SELECT {', '.join(_COLUMNS)} FROM {table} "  # noqa: S608  (names of this module's)
+            "WHERE id = %s AND pg_try_advisory_xact_lock(%s) FOR UPDATE",
+            [delivery.id, key_of(delivery.id)],
+        )
+        found = cursor.fetchone()
+    return None if found is None else Taken(*found)
+
+
+def _is_free(connection: Any, delivery: Delivery) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [key_of(delivery.id)])
+        (is_free,) = cursor.fetchone()
+    return bool(is_free)

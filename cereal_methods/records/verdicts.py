@@ -1,0 +1,124 @@
+"""Whether a delivery is to run, by what its record says; and if not, what becomes of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from celery.canvas import maybe_signature
+from celery.exceptions import Ignore
+from celery.states import SUCCESS
+from django.utils import timezone
+
+from .. import conf
+from ..celery_api.backends import counts_parts_again
+from . import ending, results
+from .models import State
+
+if TYPE_CHECKING:
+    from .deliveries import Delivery
+    from .taking import Taken
+
+logger = logging.getLogger("cereal_methods")
+
+#: Returns the task's result, or raises what ends it; called when the transaction is over.
+Verdict = Callable[[], Any]
+
+
+class RecordedFailure(Exception):
+    """A durable task has failed before, in a worker that could not say so; the text says why."""
+
+
+def verdict(delivery: Delivery, request: Any, taken: Taken) -> Verdict | None:
+    """Return what ends a delivery that is not to run, or ``None`` where it is.
+
+    Called in the transaction that has taken the record, which it may end.
+    """
+    if taken.is_elsewhere:
+        return elsewhere(delivery)
+    if taken.is_gone:
+        signature = ending.former_signature(delivery)
+        if signature is not None:
+            return lambda: _replace(delivery, signature)
+        return _leave(delivery, "was delivered again, and its record is there no more")
+    if delivery.turn is not None and delivery.turn != taken.turn:
+        return _leave(delivery, "was delivered again after it was sent anew; this delivery ends")
+    if delivery.ended is not None:
+        return _end_as_told(delivery, taken, *delivery.ended)
+    if taken.state == State.DONE:
+        return lambda: _hand_on(delivery, request, taken)
+    if taken.state == State.FAILED:
+        return lambda: _fail(delivery, taken.error)
+    if taken.state == State.CANCELED:
+        return lambda: _revoke(delivery, request, State.CANCELED)
+    now = timezone.now()
+    if taken.state == State.EXPIRED or (taken.expires_at is not None and taken.expires_at <= now):
+        if taken.state != State.EXPIRED:
+            reason = f"Nobody took it before {taken.expires_at:%Y-%m-%d %H:%M:%S}."
+            ending.stopped(delivery, taken, State.EXPIRED, reason)
+        return lambda: _revoke(delivery, request, State.EXPIRED)
+    if taken.crashes >= conf.get("DURABLE_MAX_CRASHES"):
+        text = f"The process that ran it has ended {taken.crashes} times before the method did."
+        ending.failed(delivery, taken, f"RecordedFailure: {text}")
+        return lambda: _fail(delivery, text)
+    return None
+
+
+def elsewhere(delivery: Delivery) -> Verdict:
+    """Return what ends a delivery of a task that another worker runs now."""
+    return _leave(delivery, "was delivered again while it runs; this delivery ends")
+
+
+def _leave(delivery: Delivery, what: str) -> Verdict:
+    def leave() -> Any:
+        logger.info("%s %s.", delivery, what)
+        raise Ignore(what)
+
+    return leave
+
+
+def _replace(delivery: Delivery, signature: bytes) -> Any:
+    logger.info("%s was delivered again: what has replaced it is sent.", delivery)
+    canvas: Any = maybe_signature(results.decode(signature), app=delivery.task.app)
+    canvas.apply_async()
+    ending.forget_signature(delivery, delivery.turn or 0)
+    raise Ignore("It was replaced.")
+
+
+def _end_as_told(delivery: Delivery, taken: Taken, state: str, reason: str) -> Verdict:
+    """End a record for a worker that had no database at hand; the rest that worker has done."""
+    if state == State.CANCELED:
+        ending.stopped(delivery, taken, State.CANCELED, reason)
+    else:
+        ending.failed(delivery, taken, reason, taken.started_at)
+    return _leave(delivery, f"has ended: {reason}")
+
+
+def _hand_on(delivery: Delivery, request: Any, taken: Taken) -> Any:
+    """Return the result of a task that is done, unless all that follows from it was sent.
+
+    Celery sends what follows a task before it stores the task's result, and counts a part of a
+    chord after that. On Redis a part may be counted again.
+    """
+    backend = delivery.task.backend
+    is_kept = not (request.ignore_result or delivery.task.ignore_result)
+    counts_again = request.chord and counts_parts_again(backend)
+    if is_kept and not counts_again and backend.get_state(delivery.id) == SUCCESS:
+        return _leave(delivery, "was delivered again, and is done")()
+    logger.info("%s was delivered again, and is done: its result is handed on.", delivery)
+    return results.decode(taken.result)
+
+
+def _fail(delivery: Delivery, text: str) -> Any:
+    logger.info("%s does not run: it has failed.", delivery)
+    raise RecordedFailure(text)
+
+
+def _revoke(delivery: Delivery, request: Any, state: State) -> Any:
+    logger.info("%s does not run: it is %s.", delivery, state)
+    is_kept = not (request.ignore_result or delivery.task.ignore_result)
+    delivery.task.backend.mark_as_revoked(
+        delivery.id, str(state), request=request, store_result=is_kept
+    )
+    raise Ignore(f"It is {state}.")

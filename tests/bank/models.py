@@ -1,0 +1,128 @@
+"""Accounts, whose methods are durable, and entries, which are their effects."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from django.db import models, transaction
+
+from cereal_methods import model_task
+from tests.shop.probe import mark
+
+
+class Account(models.Model):
+    name = models.CharField(max_length=50, default="")
+
+    @model_task(durable=True)
+    def charge(self, amount: int) -> int:
+        """Enter an amount, once."""
+        mark("begin", amount=amount)
+        self.entries.create(amount=amount)
+        return amount
+
+    @model_task(durable=True)
+    def add(self, previous: int, amount: int) -> int:
+        """Enter what a task before it has returned, and an amount."""
+        self.entries.create(amount=previous + amount)
+        return previous + amount
+
+    @model_task(durable=True)
+    def collect(self, amounts: list[int]) -> int:
+        """Enter the sum of what tasks before it have returned."""
+        self.entries.create(amount=sum(amounts))
+        return sum(amounts)
+
+    @model_task(durable=True)
+    def reject(self, amount: int) -> None:
+        """Enter an amount, and fail."""
+        self.entries.create(amount=amount)
+        raise ValueError(f"{amount} is too much.")
+
+    @model_task(durable=True, bind=True, max_retries=3)
+    def insist(self, task: Any, amount: int, times: int, countdown: float = 0) -> int:
+        """Enter an amount and retry so many times, and then stay."""
+        self.entries.create(amount=amount)
+        if task.request.retries < times:
+            raise task.retry(countdown=countdown)
+        return amount
+
+    @model_task(durable=True)
+    def die(self, amount: int, times: int) -> int:
+        """Enter an amount, and end the process so many times."""
+        mark("begin", amount=amount)
+        self.entries.create(amount=amount)
+        if times_begun(amount) <= times:
+            os._exit(1)
+        return amount
+
+    @model_task(durable=True)
+    def dawdle(self, amount: int, seconds: float) -> int:
+        """Enter an amount, and take some time."""
+        mark("begin", amount=amount)
+        self.entries.create(amount=amount)
+        time.sleep(seconds)
+        return amount
+
+    @model_task(durable=True, atomic=False)
+    def pay(self, amount: int, seconds: float = 0) -> int:
+        """Enter an amount, which stays whatever becomes of the task."""
+        mark("begin", amount=amount)
+        with transaction.atomic():
+            self.entries.create(amount=amount)
+        time.sleep(seconds)
+        return amount
+
+    @model_task(durable=True)
+    def itself(self) -> Account:
+        """Return the row."""
+        return self
+
+    @model_task(durable=True, on_missing="discard")
+    def close(self) -> None:
+        """Close the account, if it is still there."""
+        self.entries.create(amount=0)
+
+    @model_task(durable=True)
+    @classmethod
+    def audit(cls) -> int:
+        """Count the accounts."""
+        return cls._default_manager.count()
+
+    @model_task(durable=True, bind=True)
+    def hand_over(self, task: Any, amount: int) -> None:
+        """Enter an amount, and let another durable task go on."""
+        self.entries.create(amount=amount)
+        raise task.replace(self.charge.s(amount + 1))
+
+    @model_task(durable=True, bind=True)
+    def hand_over_to_many(self, task: Any, amount: int) -> None:
+        """Enter an amount, and let a chain go on whose steps are durable."""
+        self.entries.create(amount=amount)
+        raise task.replace(self.charge.s(amount + 1) | self.add.s(1))
+
+    @model_task(durable=True, bind=True)
+    def hand_over_to_plain(self, task: Any, amount: int) -> None:
+        """Enter an amount, and let a chain go on whose first step is not durable."""
+        self.entries.create(amount=amount)
+        raise task.replace(self.plain.s(amount + 1) | self.add.s(1))
+
+    @model_task
+    def plain(self, amount: int) -> int:
+        """Enter an amount, without a record."""
+        self.entries.create(amount=amount)
+        return amount
+
+
+class Entry(models.Model):
+    account = models.ForeignKey(Account, models.CASCADE, related_name="entries")
+    amount = models.IntegerField()
+
+
+def times_begun(amount: int) -> int:
+    """Return how often a method has begun with an amount, in all processes of a worker."""
+    lines = Path(os.environ["TEST_PROBE"]).read_text().splitlines()
+    return sum(line.get("amount") == amount for line in map(json.loads, lines))

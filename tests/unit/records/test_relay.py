@@ -1,0 +1,170 @@
+"""The relay sends what is due, and leaves alone what is not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from cereal_methods.records import outboxes, relay
+from cereal_methods.records.models import State, TaskRecord
+from cereal_methods.records.publishing import patience
+from cereal_methods.records.relay import LEASE, Relay, resend
+from tests.bank.models import Account
+from tests.celery import app
+
+from .messages import sent
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def broker() -> Any:
+    sent()
+    yield
+    patience.restore()
+
+
+@pytest.fixture
+def account() -> Account:
+    return Account.objects.create(name="A")
+
+
+@pytest.fixture
+def relay_of_default() -> Relay:
+    return Relay(app, ["default"])
+
+
+def waiting(account: Account, seconds: float = 0, amount: int = 1) -> TaskRecord:
+    """Record a task whose sender has died, and that is due in so many seconds."""
+    result = account.charge.apply_async((amount,), countdown=3600)
+    records = TaskRecord.objects.filter(pk=result.id)
+    records.update(send_at=timezone.now() + timedelta(seconds=seconds))
+    return records.get()
+
+
+def test_an_idle_tick_is_one_query_that_writes_nothing(relay_of_default: Relay) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert relay_of_default.tick() == 0
+    assert [query["sql"].split()[0] for query in queries.captured_queries] == ["SELECT"]
+
+
+def test_what_is_due_is_sent_and_marked(account: Account, relay_of_default: Relay) -> None:
+    record = waiting(account)
+    assert relay_of_default.tick() == 1
+    (message,) = sent()
+    assert message.headers["id"] == record.pk
+    assert message.headers["cereal_record"] == ["default", 0]
+    record.refresh_from_db()
+    assert (record.state, record.sent_at is not None) == (State.SENT, True)
+    assert relay_of_default.tick() == 0
+
+
+def test_what_is_not_due_waits(account: Account, relay_of_default: Relay) -> None:
+    waiting(account, seconds=30)
+    assert relay_of_default.tick() == 0
+
+
+def test_more_than_a_chunk_is_sent_at_once(
+    account: Account, relay_of_default: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "CHUNK", 3)
+    for amount in range(8):
+        waiting(account, amount=amount)
+    assert relay_of_default.tick() == 8
+    assert len(sent()) == 8
+
+
+def test_a_claim_ends_with_its_lease(account: Account) -> None:
+    """A relay that dies after it has claimed records leaves them to the next one."""
+    record = waiting(account)
+    assert [claimed.id for claimed in relay.claim("default", 10)] == [record.pk]
+    assert relay.claim("default", 10) == []
+    TaskRecord.objects.update(send_at=timezone.now() + LEASE - LEASE)
+    assert [claimed.id for claimed in relay.claim("default", 10)] == [record.pk]
+
+
+def test_a_broker_that_is_away_leaves_what_is_due(
+    account: Account,
+    relay_of_default: Relay,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    record = waiting(account)
+    with monkeypatch.context() as patch:
+        patch.setattr(relay, "publish", _refuse)
+        assert relay_of_default.tick() == 0
+    assert "1 durable task could not be sent, and will be by a worker" in caplog.text
+    assert relay_of_default.tick() == 0  # the broker is left alone for a moment
+    patience.restore()
+    assert relay_of_default.tick() == 1
+    record.refresh_from_db()
+    assert record.state == State.SENT
+
+
+def test_a_task_that_is_not_there_stays_with_the_remedy(
+    account: Account, relay_of_default: Relay
+) -> None:
+    record = waiting(account)
+    TaskRecord.objects.update(task="bank.gone")
+    assert relay_of_default.tick() == 0
+    record.refresh_from_db()
+    assert record.state == State.WAITING
+    assert record.error.startswith("There is no task 'bank.gone' here. If its method was renamed")
+
+
+def test_what_a_broker_has_lost_is_sent_again(account: Account, relay_of_default: Relay) -> None:
+    account.charge.delay(1)
+    assert len(sent()) == 1
+    assert resend("default", timedelta(seconds=60)) == 0
+    TaskRecord.objects.update(sent_at=timezone.now() - timedelta(seconds=61))
+    assert resend("default", timedelta(seconds=60)) == 1
+    assert relay_of_default.tick() == 1
+    assert len(sent()) == 1
+
+
+def test_a_mark_that_comes_late_marks_no_later_turn(account: Account) -> None:
+    """A task that waits to be retried is not taken for sent by who sent its first message."""
+    record = waiting(account)
+    TaskRecord.objects.update(turn=1)
+    outboxes.mark("default", [record.pk], 0)
+    record.refresh_from_db()
+    assert record.state == State.WAITING
+
+
+def test_a_database_without_the_table_is_named_and_left_alone(
+    relay_of_default: Relay, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = TaskRecord._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
+    try:
+        assert relay_of_default.tick() == 0
+        assert relay_of_default.tick() == 0
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE elsewhere RENAME TO {table}")
+    assert caplog.text.count("Run migrate --database default") == 1
+
+
+def test_what_is_overdue_is_logged_once_a_minute(
+    account: Account,
+    relay_of_default: Relay,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    waiting(account, seconds=-61)
+    monkeypatch.setattr(relay, "publish", _refuse)
+    relay_of_default.tick()
+    TaskRecord.objects.update(send_at=timezone.now() - timedelta(seconds=61))
+    relay_of_default._looked_at -= 61
+    relay_of_default.tick()
+    assert "1 durable task of the database 'default' should have been sent" in caplog.text
+
+
+def _refuse(*args: Any) -> None:
+    raise ConnectionRefusedError("nobody there")
