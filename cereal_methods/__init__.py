@@ -1,10 +1,10 @@
 """Model methods as Celery tasks, with instances sent as references.
 
-The names are imported when they are first used: kombu imports this package
-while it is being imported itself, to load the serializers.
+Names are imported when they are first used, because kombu imports this package to load the
+serializers while kombu itself is being imported.
 
-PYTEST_DONT_REWRITE: a package with fixtures is one whose assertions pytest looks
-into, and it warns where it finds the package imported already.
+PYTEST_DONT_REWRITE: pytest rewrites the assertions of a package with fixtures, and warns if the
+package was imported before.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .serializers import CEREAL_JSON, CEREAL_MSGPACK, CEREAL_PICKLE, CEREAL_YAML
+from .entry_points import CEREAL_JSON, CEREAL_MSGPACK, CEREAL_PICKLE, CEREAL_YAML
 
 if TYPE_CHECKING:
-    from .canvas import apply_on_commit as apply_on_commit
-    from .canvas import ensure_self as ensure_self
     from .exceptions import CerealError as CerealError
-    from .hydration import fetch as fetch
-    from .methods import model_task as model_task
-    from .references import ModelReference as ModelReference
-    from .tallies import BulkResult as BulkResult
-    from .tasks import task as task
+    from .results.bulk import BulkResult as BulkResult
+    from .rows.fetch import fetch as fetch
+    from .rows.reference import ModelReference as ModelReference
+    from .sending.canvas import ensure_self as ensure_self
+    from .sending.commits import apply_on_commit as apply_on_commit
+    from .sending.model_task import model_task as model_task
+    from .sending.task import task as task
 
 __version__ = "0.1.0"
 
@@ -48,13 +48,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "apply_on_commit": "canvas",
-    "model_task": "methods",
-    "task": "tasks",
-    "ensure_self": "canvas",
-    "BulkResult": "tallies",
-    "ModelReference": "references",
-    "fetch": "hydration",
+    "apply_on_commit": "sending.commits",
+    "model_task": "sending.model_task",
+    "task": "sending.task",
+    "ensure_self": "sending.canvas",
+    "BulkResult": "results.bulk",
+    "ModelReference": "rows.reference",
+    "fetch": "rows.fetch",
     "CerealError": "exceptions",
 }
 

@@ -1,4 +1,4 @@
-"""The app: installed, it checks the library's settings, and workers what they take in."""
+"""The Django app, which adds the system checks and a worker's check of its messages."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from django.apps import AppConfig
 
 
 class CerealMethodsConfig(AppConfig):
-    """Wires the system checks, and the checks of a worker's messages."""
+    """Registers the system checks, and a worker's check of the messages that it receives."""
 
     name = "cereal_methods"
     verbose_name = "Model tasks"
 
     def ready(self) -> None:
-        """Register the system checks, and what a worker adds to its consumer."""
+        """Register the system checks, and add a step to the consumers of workers."""
         from . import checks  # noqa: F401  (registers on import, as Django's own do)
 
         celeryd_init.connect(_check_messages, dispatch_uid=__name__)
 
 
 def _check_messages(sender: Any = None, instance: Any = None, **kwargs: Any) -> None:
-    # By its name: processes that are no workers do without it.
-    instance.app.steps["consumer"].add("cereal_methods.intake:Intake")
+    # By its name, so that only workers import it.
+    instance.app.steps["consumer"].add("cereal_methods.running.consumer:MessageChecks")

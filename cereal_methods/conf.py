@@ -1,40 +1,49 @@
 """The library's settings: one dict, ``CEREAL_METHODS``, in Django's settings.
 
-They are read when they are first used, and again when ``override_settings``, or whatever
-else sends Django's signal ``setting_changed``, has changed a setting.
+They are read when one of them is first used, and again after Django's signal
+``setting_changed``, which ``override_settings`` sends.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
+
+from .django_api.databases import setting_changed
+from .suggestions import did_you_mean
 
 #: The settings and their defaults.
 DEFAULTS: Final[Mapping[str, Any]] = {
     # The serializer of tasks made with @model_task and @task.
     "SERIALIZER": "cereal-pickle",
-    # The key that signs cereal-pickle bodies; None stands for SECRET_KEY.
+    # The secret from which the signing key of cereal-pickle is derived; None means SECRET_KEY.
     "SIGNING_KEY": None,
-    # Former keys, which verify; None stands for SECRET_KEY_FALLBACKS.
+    # Former secrets, which still verify signatures; None means SECRET_KEY_FALLBACKS.
     "SIGNING_KEY_FALLBACKS": None,
-    # Whether delay and apply_async of model tasks wait for the transaction's commit.
+    # Whether delay and apply_async of method tasks wait for the transaction's commit.
     "ON_COMMIT": False,
-    # What model tasks do when their row is gone: "raise", "discard" or "retry".
+    # What method tasks do if their row is gone: "raise", "discard" or "retry".
     "ON_MISSING": "raise",
-    # How often a fetch is put off (the database is away, or on_missing is "retry"),
-    # and for how many seconds: the first is doubled each time, up to the second.
+    # How often a fetch is retried (the database is unavailable, or on_missing is "retry"), and
+    # after how many seconds: the first number is doubled each time, up to the second.
     "FETCH_MAX_RETRIES": 10,
     "FETCH_RETRY_BACKOFF": 1,
     "FETCH_RETRY_BACKOFF_MAX": 60,
-    # How often a message may end its worker's process before its row is failed. It counts where
-    # such a message is sent again: reject_on_worker_lost, and messages delivered twice.
+    # How often a message may kill its worker's process before its row fails. It matters if the
+    # message is delivered again: with reject_on_worker_lost, or by the broker.
     "MAX_CRASHES": 5,
+    # Whether all methods with @model_task are durable; see cereal_methods.records.
+    "DURABLE": False,
+    # How often a durable task may end its process before it is failed.
+    "DURABLE_MAX_CRASHES": 5,
+    # The seconds between two looks of a worker for durable tasks that are due; 0 for none.
+    "RECORDS_INTERVAL": 1,
+    # The days for which records of tasks that are done are kept by purge.
+    "RECORDS_KEEP": 7,
     # Former labels of models that were renamed or moved: {"old.Label": "new.Label"}.
     "MODEL_ALIASES": {},
 }
@@ -43,14 +52,14 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 def get(name: str) -> Any:
     """Return the value of a setting, or its default.
 
-    Raises ``ImproperlyConfigured`` if ``CEREAL_METHODS`` has an error.
+    Raises ``ImproperlyConfigured`` if any setting in ``CEREAL_METHODS`` is invalid.
     """
     return _values()[name]
 
 
 @cache
 def _values() -> Mapping[str, Any]:
-    # They are asked for several times a message, and Django takes a microsecond for each.
+    # Cached, because each message reads several, and Django takes a microsecond for each.
     if errors := problems():
         raise ImproperlyConfigured(" ".join(errors))
     return {**DEFAULTS, **(getattr(settings, "CEREAL_METHODS", None) or {})}
@@ -60,22 +69,21 @@ setting_changed.connect(lambda **kwargs: _values.cache_clear(), weak=False)
 
 
 def problems() -> list[str]:
-    """Return what is wrong with ``CEREAL_METHODS``, in words; empty if nothing is."""
-    given = getattr(settings, "CEREAL_METHODS", None)
-    if given is None:
+    """Return a sentence for each error in ``CEREAL_METHODS``."""
+    values = getattr(settings, "CEREAL_METHODS", None)
+    if values is None:
         return []
-    if not isinstance(given, Mapping):
-        return [f"CEREAL_METHODS must be a dict, not a {type(given).__qualname__}."]
-    found = []
-    for name in given:
+    if not isinstance(values, Mapping):
+        return [f"CEREAL_METHODS must be a dict, not a {type(values).__qualname__}."]
+    errors = []
+    for name in values:
         if name not in DEFAULTS:
-            near = difflib.get_close_matches(str(name).upper(), DEFAULTS, n=1)
-            meant = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(DEFAULTS)}."
-            found.append(f"CEREAL_METHODS has no setting {name!r}. {meant}")
-    for name, is_valid, expected in _VALUES:
-        if name in given and not is_valid(given[name]):
-            found.append(f"CEREAL_METHODS[{name!r}] must be {expected}.")
-    return found
+            hint = did_you_mean(name, DEFAULTS, f"Settings are {', '.join(DEFAULTS)}.")
+            errors.append(f"CEREAL_METHODS has no setting {name!r}. {hint}")
+    for name, is_valid, expected in _VALIDATORS:
+        if name in values and not is_valid(values[name]):
+            errors.append(f"CEREAL_METHODS[{name!r}] must be {expected}.")
+    return errors
 
 
 def _is_key(value: Any) -> bool:
@@ -86,7 +94,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
 
 
-_VALUES: Final = (
+#: Settings, whether a value is valid, and what it must be.
+_VALIDATORS: Final = (
     ("SERIALIZER", lambda value: isinstance(value, str), "the name of a serializer"),
     ("SIGNING_KEY", lambda value: value is None or _is_key(value), "a string that is not empty"),
     (
@@ -108,6 +117,14 @@ _VALUES: Final = (
         lambda value: _is_number(value) and isinstance(value, int) and value >= 1,
         "a whole number, at least 1",
     ),
+    ("DURABLE", lambda value: isinstance(value, bool), "True or False"),
+    (
+        "DURABLE_MAX_CRASHES",
+        lambda value: _is_number(value) and isinstance(value, int) and value >= 1,
+        "a whole number, at least 1",
+    ),
+    ("RECORDS_INTERVAL", _is_number, "a number of seconds"),
+    ("RECORDS_KEEP", _is_number, "a number of days"),
     ("FETCH_RETRY_BACKOFF", _is_number, "a number of seconds"),
     ("FETCH_RETRY_BACKOFF_MAX", _is_number, "a number of seconds"),
     (

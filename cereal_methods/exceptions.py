@@ -1,14 +1,15 @@
 """The errors of the library.
 
-Every message says what happened, to which object, and what to do about it.
-What the error is about is also at hand as attributes, for code. Messages name
-models, keys, databases and types, never field values: errors end up in logs.
+Every message says what happened, to which object, and what to do. Code finds the object in
+attributes. Messages name models, keys, databases and types, never field values, because errors
+end up in logs.
 
-A row that is gone raises its model's own ``DoesNotExist``, as Django does.
+A row that is gone raises its model's ``DoesNotExist``, as in Django.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import OperationalError
@@ -16,7 +17,7 @@ from kombu.exceptions import EncodeError, SerializerNotInstalled
 
 
 class CerealError(Exception):
-    """Root of the library's errors; ``about`` is the thing that it concerns."""
+    """Base class of the library's errors. ``about`` is the object of the error."""
 
     def __init__(self, message: str | Exception = "", about: Any = None) -> None:
         super().__init__(message)
@@ -24,53 +25,53 @@ class CerealError(Exception):
 
 
 class UnsavedInstance(CerealError, ValueError):
-    """A model instance without a row was passed to a task; ``about`` is its label."""
+    """A model instance that was not saved was passed to a task. ``about`` is the model's label."""
 
 
 class UnsupportedKey(CerealError, TypeError):
-    """A primary key has a type that references cannot carry; ``about`` is the key's type."""
+    """References cannot carry a primary key. ``about`` is the key's type."""
 
 
 class UnsupportedValue(CerealError, TypeError):
-    """A serializer cannot carry a value; ``about`` is the value's type, if known."""
+    """A serializer cannot carry a value. ``about`` is the value's type, or None."""
 
 
 class UnknownModel(CerealError, LookupError):
-    """A reference names a model that this process does not have; ``about`` is its label."""
+    """A reference names a model that this process does not have. ``about`` is the label."""
 
 
 class UnknownDatabase(CerealError, LookupError):
-    """A reference names a database that is not in ``DATABASES``; ``about`` is the alias."""
+    """A reference names a database that is not in ``DATABASES``. ``about`` is the alias."""
 
 
 class InvalidMessage(CerealError, ValueError):
-    """A message body is truncated, changed or no cereal message at all."""
+    """A message body is truncated, was changed, or is not one of this library's."""
 
 
 class SignatureMismatch(InvalidMessage):
-    """The signature of a ``cereal-pickle`` body does not match: nothing of it was unpickled."""
+    """The signature of a ``cereal-pickle`` body does not match. The body was not unpickled."""
 
 
 class UnknownVersion(InvalidMessage):
-    """A message was written by a newer format; ``about`` is the version that it names."""
+    """A newer release has written a message. ``about`` is the version of its format."""
 
 
-# While a message is encoded, kombu lets a SerializerNotInstalled through and replaces any other
-# error by an EncodeError that has no cause.
+# Both are a SerializerNotInstalled, because kombu replaces any other error of an encoder by an
+# EncodeError without a cause.
 class SerializerNotAccepted(CerealError, SerializerNotInstalled):
-    """``accept_content`` lacks the serializer of a message; ``about`` is its name."""
+    """``accept_content`` lacks the serializer of a message. ``about`` is the serializer's name."""
 
 
 class EncodingFailed(CerealError, EncodeError, SerializerNotInstalled):
-    """A serializer refused a message or a result; ``__cause__`` is the error that says why."""
+    """A serializer cannot encode a message or a result. ``__cause__`` is the reason."""
 
 
 class ConnectionLost(CerealError, OperationalError):
-    """A connection died inside a transaction, as rows were fetched; ``about`` is the alias."""
+    """A connection died inside a transaction while rows were fetched. ``about`` is the alias."""
 
 
 class BulkInterrupted(CerealError):
-    """A bulk was sent for some of its rows; ``result`` and ``about`` are those rows' result."""
+    """A bulk was sent for some of its rows only. ``about`` is their ``BulkResult``."""
 
     @property
     def result(self) -> Any:
@@ -79,20 +80,34 @@ class BulkInterrupted(CerealError):
 
 
 class ResultsNotKept(CerealError):
-    """Nothing keeps the results that are asked for; ``about`` is the id."""
+    """The requested results were not stored. ``about`` is the id of the task or the bulk."""
 
 
 class ResultsExpired(ResultsNotKept):
-    """The result backend has removed results that are asked for; ``about`` is the bulk's id."""
+    """The result backend has removed the requested results. ``about`` is the bulk's id."""
 
 
 class InvalidModelTask(CerealError, TypeError):
-    """``@model_task`` stands on something that cannot be sent; ``about`` is its name."""
+    """A method task is defined or used so that it cannot be sent. ``about`` is its name."""
 
 
 class FunctionAborted(CerealError, RuntimeError):
-    """A task's function raised what is no ``Exception``; ``about`` is the task's name."""
+    """A task's function raised something else than an ``Exception``, such as ``GeneratorExit``.
+
+    ``about`` is the task's name, ``__cause__`` what was raised.
+    """
 
 
 class RecordingError(CerealError):
-    """A recording of tasks cannot do what a test asks of it; ``about`` is what it is about."""
+    """The recording was misused. ``about`` is the offending object."""
+
+
+class RowLocked(CerealError):
+    """Another transaction has locked a row, and the task does not wait for the lock.
+
+    ``about`` is the model's label, ``keys`` are the primary keys of the rows, and ``using`` is the
+    alias of their database. An error that was read from a result backend has only its message.
+    """
+
+    keys: Sequence[Any]
+    using: str

@@ -1,6 +1,6 @@
-"""Method tasks in Django's admin: as actions, on the object page, with their progress.
+"""Method tasks in Django's admin: as actions, as buttons of an object, and with their progress.
 
-Put ``ModelTaskAdmin`` on a ``ModelAdmin``, and name the methods that it offers::
+Add ``ModelTaskAdmin`` to a ``ModelAdmin``, and name the methods that it offers::
 
     @admin.register(Order)
     class OrderAdmin(ModelTaskAdmin, admin.ModelAdmin):

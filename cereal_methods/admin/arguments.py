@@ -1,50 +1,26 @@
-"""A form from a method's signature: a field for each argument, by its annotation."""
+"""The arguments of a method, with their types, and the form that asks for them."""
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import enum
 import inspect
 import types
 import typing
-import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
-from django.contrib.admin import widgets
-from django.db import models
-from django.forms.utils import pretty_name
 
-from ..calls import THIS
+from ..django_api.admin import pretty_name
+from ..rows.reference import THIS
+from .fields import NoFormField, form_field
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
     from django.http import HttpRequest
 
 _EMPTY: Final = inspect.Parameter.empty
-_BLANK: Final = ("", "---------")
 _STARS: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-
-#: The fields of types that have one of their own, as the admin shows them.
-_FIELDS: Final[dict[Any, Callable[..., forms.Field]]] = {
-    str: partial(forms.CharField, widget=widgets.AdminTextInputWidget),
-    int: partial(forms.IntegerField, widget=widgets.AdminIntegerFieldWidget),
-    float: forms.FloatField,
-    decimal.Decimal: forms.DecimalField,
-    datetime.date: partial(forms.DateField, widget=widgets.AdminDateWidget),
-    datetime.time: partial(forms.TimeField, widget=widgets.AdminTimeWidget),
-    datetime.datetime: partial(forms.SplitDateTimeField, widget=widgets.AdminSplitDateTime),
-    datetime.timedelta: forms.DurationField,
-    uuid.UUID: partial(forms.UUIDField, widget=widgets.AdminUUIDInputWidget),
-}
-
-
-class NoFormField(Exception):
-    """An argument that a form cannot ask for; the text says which, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +42,7 @@ class Argument:
     ) -> forms.Field:
         """Return the field that asks for it. Raises ``NoFormField``."""
         if isinstance(self.annotation, NameError):
-            raise NoFormField(f"its annotation cannot be read: {self.annotation}")
+            raise NoFormField(f"its annotation cannot be resolved: {self.annotation}")
         if self.annotation is _EMPTY and self.default in (_EMPTY, None):
             raise NoFormField("it has no annotation")
         kind = type(self.default) if self.annotation is _EMPTY else self.annotation
@@ -78,26 +54,26 @@ class Argument:
         }
         if not self.is_required:
             options["initial"] = self.default
-        return _field(kind, options, is_optional, model_admin, request)
+        return form_field(kind, options, is_optional, model_admin, request)
 
 
 def arguments_of(
     function: Any, signature: inspect.Signature, owner: type, *, bind: bool
 ) -> list[Argument]:
-    """Return the arguments of a method's task, their annotations as types.
+    """Return the arguments of a method's task, with their annotations as types.
 
-    An annotation that cannot be resolved is the ``NameError`` of that.
+    An annotation that cannot be resolved is replaced by the ``NameError``.
     """
     parameters = list(signature.parameters.values())[1 if bind else 0 :]
     return [
         Argument(
-            each.name,
-            _resolved(each.annotation, function, owner),
-            each.default,
-            each.kind is inspect.Parameter.POSITIONAL_ONLY,
+            parameter.name,
+            _resolved(parameter.annotation, function, owner),
+            parameter.default,
+            parameter.kind is inspect.Parameter.POSITIONAL_ONLY,
         )
-        for each in parameters
-        if each.kind not in _STARS and each.name != THIS
+        for parameter in parameters
+        if parameter.kind not in _STARS and parameter.name != THIS
     ]
 
 
@@ -108,14 +84,14 @@ def form_class(
     request: HttpRequest | None,
 ) -> type[forms.Form]:
     """Return a form that asks for arguments. Raises ``NoFormField``."""
-    fields = {each.name: each.form_field(model_admin, request) for each in arguments}
+    fields = {argument.name: argument.form_field(model_admin, request) for argument in arguments}
     metaclass: Any = type(forms.Form)
-    found: type[forms.Form] = metaclass(f"{name}_form", (forms.Form,), fields)
-    return found
+    form: type[forms.Form] = metaclass(f"{name}_form", (forms.Form,), fields)
+    return form
 
 
 def _resolved(annotation: Any, function: Any, owner: type) -> Any:
-    """Return the type that an annotation means where it stands."""
+    """Return the type that an annotation names in its module or class."""
     if annotation is _EMPTY:
         return annotation
     module = getattr(inspect.unwrap(function), "__globals__", {})
@@ -124,7 +100,7 @@ def _resolved(annotation: Any, function: Any, owner: type) -> Any:
         body.update(vars(base))
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
     error = None
-    # The body of the class second: there a name may be a field's, and not the type that is meant.
+    # The module comes first: in the class's body the name may be that of a field.
     for names in (module, {**body, **module}):
         try:
             return typing.get_type_hints(holder, globalns=names)["it"]
@@ -136,73 +112,12 @@ def _resolved(annotation: Any, function: Any, owner: type) -> Any:
 
 
 def _without_none(kind: Any) -> tuple[Any, bool]:
-    """Return X and True for ``Optional[X]``, else what it is and False."""
+    """Return X and True for ``Optional[X]``; for any other type the type and False."""
     while hasattr(kind, "__supertype__"):  # typing.NewType
         kind = kind.__supertype__
     if typing.get_origin(kind) not in (typing.Union, types.UnionType):
         return kind, False
-    others = [each for each in typing.get_args(kind) if each is not type(None)]
+    others = [part for part in typing.get_args(kind) if part is not type(None)]
     if len(others) != 1 or len(others) == len(typing.get_args(kind)):
         return kind, False
     return _without_none(others[0])[0], True
-
-
-def _field(
-    kind: Any,
-    options: dict[str, Any],
-    is_optional: bool,
-    model_admin: ModelAdmin[Any],
-    request: HttpRequest | None,
-) -> forms.Field:
-    if kind is bool:
-        if is_optional:
-            return forms.NullBooleanField(**options)
-        return forms.BooleanField(**{**options, "required": False})
-    if kind is str and is_optional and options.get("initial") != "":
-        options["empty_value"] = None
-    if kind in _FIELDS:
-        return _FIELDS[kind](**options)
-    if typing.get_origin(kind) is Literal:
-        values = [value for value in typing.get_args(kind) if value is not None]
-        if len(values) < len(typing.get_args(kind)):
-            is_optional, options["required"] = True, False
-        return _choice([(value, str(value)) for value in values], str, options)
-    # On Python 3.10 list[str] is a type too.
-    is_class = isinstance(kind, type) and typing.get_origin(kind) is None
-    if is_class and issubclass(kind, enum.Enum):
-        members = [(each, str(getattr(each, "label", pretty_name(each.name)))) for each in kind]
-        return _choice(members, lambda member: str(member.value), options)
-    if is_class and issubclass(kind, models.Model):
-        return forms.ModelChoiceField(_rows(kind, model_admin, request), **options)
-    raise NoFormField(f"there is no form field for {_shown(kind)}")
-
-
-def _choice(
-    values: list[tuple[Any, str]], key_of: Callable[[Any], str], options: dict[str, Any]
-) -> forms.Field:
-    by_key = {key_of(value): value for value, _ in values}
-    if len(by_key) < len(values) or "" in by_key:
-        raise NoFormField("its values are empty or alike as text")
-    if options.get("initial") in by_key.values():
-        options["initial"] = key_of(options["initial"])
-    choices = [(key_of(value), text) for value, text in values]
-    if not options["required"] or "initial" not in options:
-        choices.insert(0, _BLANK)
-    return forms.TypedChoiceField(
-        choices=choices, coerce=by_key.__getitem__, empty_value=None, **options
-    )
-
-
-def _rows(
-    model: type[models.Model], model_admin: ModelAdmin[Any], request: HttpRequest | None
-) -> models.QuerySet[Any]:
-    """Return the rows that may be chosen: those that the model's own admin shows, if it has one."""
-    admins = model_admin.admin_site._registry
-    if request is not None and model in admins:
-        return admins[model].get_queryset(request)
-    return model._default_manager.all()
-
-
-def _shown(kind: Any) -> str:
-    is_class = isinstance(kind, type) and typing.get_origin(kind) is None
-    return kind.__qualname__ if is_class else str(kind).replace("typing.", "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
@@ -11,41 +10,44 @@ from django import forms
 from django.apps import apps
 from django.core.checks import CheckMessage, Error
 
-from .actions import MethodAction, ModelTaskAction, as_actions, method_of, methods_of
-from .arguments import NoFormField
+from ..django_api.admin import action_names
+from ..sending.discovery import descriptor_of
+from ..suggestions import did_you_mean
+from .actions import MethodAction, ModelTaskAction, as_actions, methods_of
+from .fields import NoFormField
 
 if TYPE_CHECKING:
     from .actions import TaskAdmin
 
 
 def check_actions(model_admin: TaskAdmin) -> list[CheckMessage]:
-    """Return what is wrong with the method tasks that an admin offers."""
+    """Return the mistakes in the ``model_task_actions`` of an admin."""
     return list(_problems(model_admin))
 
 
 def _problems(model_admin: TaskAdmin) -> Iterator[CheckMessage]:
-    given = model_admin.model_task_actions
-    if not isinstance(given, (list, tuple)):
+    entries = model_admin.model_task_actions
+    if not isinstance(entries, (list, tuple)):
         yield _error(model_admin, "E101", "model_task_actions must be a list or a tuple.", "")
         return
-    if given and not apps.is_installed("cereal_methods"):
+    if entries and not apps.is_installed("cereal_methods"):
         yield _error(
             model_admin,
             "E102",
-            "ModelTaskAdmin is used, and its templates are not found: cereal_methods is not in "
+            "The templates of ModelTaskAdmin cannot be found: cereal_methods is not in "
             "INSTALLED_APPS.",
             "Add 'cereal_methods' to INSTALLED_APPS.",
         )
     actions: list[ModelTaskAction] = []
-    for index, action in enumerate(as_actions(given)):
+    for index, action in enumerate(as_actions(entries)):
         if not isinstance(action, ModelTaskAction):
             yield _error(
                 model_admin,
                 "E103",
                 f"model_task_actions[{index}] is {action!r}.",
-                "Name a method of the model, or give a ModelTaskAction.",
+                "Use the name of a method of the model, or a ModelTaskAction.",
             )
-        elif method_of(model_admin.model, action.method) is None:
+        elif descriptor_of(model_admin.model, action.method) is None:
             yield _no_method(model_admin, index, action.method)
         else:
             actions.append(action)
@@ -56,27 +58,26 @@ def _problems(model_admin: TaskAdmin) -> Iterator[CheckMessage]:
 
 def _no_method(model_admin: TaskAdmin, index: int, name: Any) -> CheckMessage:
     model, known = model_admin.model, methods_of(model_admin.model)
-    near = difflib.get_close_matches(str(name), known, n=1)
-    if near:
-        hint = f"Did you mean {near[0]!r}?"
-    elif known:
-        hint = f"It has {', '.join(known)}."
-    else:
-        hint = "Put @model_task on a method of the model."
-    wrong = f"model_task_actions[{index}] names {name!r}, which is no method task of the rows of "
+    others = (
+        f"Its method tasks are {', '.join(known)}."
+        if known
+        else "Decorate a method of the model with @model_task."
+    )
+    hint = did_you_mean(name, known, others)
+    wrong = f"model_task_actions[{index}] is {name!r}, which is not a method task for rows of "
     return _error(model_admin, "E103", f"{wrong}{model._meta.label}.", hint)
 
 
 def _names(model_admin: TaskAdmin, actions: list[ModelTaskAction]) -> Iterator[CheckMessage]:
     names = Counter(action.method for action in actions)
-    names.update(name for _, name, _ in model_admin._get_base_actions())
+    names.update(action_names(model_admin))
     for name in dict.fromkeys(action.method for action in actions):
         if names[name] > 1:
             yield _error(
                 model_admin,
                 "E104",
-                f"Two actions are named {name!r}, in model_task_actions or in actions.",
-                "Leave one of them out, or give the function in actions another name.",
+                f"Two actions have the name {name!r}, in model_task_actions or in actions.",
+                "Remove one of them, or rename the function in actions.",
             )
 
 
@@ -86,7 +87,7 @@ def _options(model_admin: TaskAdmin, action: ModelTaskAction) -> Iterator[CheckM
         yield _error(
             model_admin,
             "E105",
-            f"permissions of {name!r} is a text, {action.permissions!r}.",
+            f"permissions of {name!r} is the string {action.permissions!r}.",
             f"Write permissions=[{action.permissions!r}].",
         )
     elif not isinstance(action.permissions, Collection):
@@ -94,7 +95,7 @@ def _options(model_admin: TaskAdmin, action: ModelTaskAction) -> Iterator[CheckM
             model_admin,
             "E105",
             f"permissions of {name!r} is {action.permissions!r}.",
-            "It must be a list of names; an empty one lets everybody run it who sees the rows.",
+            "It must be a list of names. If it is empty, every user who sees the rows may run it.",
         )
     else:
         for permission in action.permissions:
@@ -102,10 +103,10 @@ def _options(model_admin: TaskAdmin, action: ModelTaskAction) -> Iterator[CheckM
                 yield _error(
                     model_admin,
                     "E105",
-                    f"{name!r} asks for the permission {permission!r}, and there is no method "
-                    f"has_{permission}_permission().",
-                    "Define it on the admin class: it is given the request, and on an object's "
-                    "page the object if it takes one.",
+                    f"{name!r} requires the permission {permission!r}, but the admin does not "
+                    f"have the method has_{permission}_permission().",
+                    "Define it on the admin class. It takes the request and, if it should see "
+                    "the object of an object's page, the object.",
                 )
     size = action.batch_size
     if size is not None and (type(size) is not int or size < 1):
@@ -122,9 +123,9 @@ def _options(model_admin: TaskAdmin, action: ModelTaskAction) -> Iterator[CheckM
         yield _error(
             model_admin,
             "E107",
-            f"description of {name!r} is {str(action.description)!r}, which has a placeholder "
-            "that is not known.",
-            "Known are %(verbose_name)s and %(verbose_name_plural)s; a percent sign is %%.",
+            f"description of {name!r} is {str(action.description)!r}, which cannot be formatted.",
+            "The placeholders are %(verbose_name)s and %(verbose_name_plural)s. Write %% for a "
+            "percent sign.",
         )
     yield from _arguments(model_admin, bound)
 
@@ -136,7 +137,7 @@ def _arguments(model_admin: TaskAdmin, bound: MethodAction) -> Iterator[CheckMes
             model_admin,
             "E108",
             f"{name!r} has both form and fields.",
-            "Leave fields out: the form says what is asked for.",
+            "Remove fields: the form decides which arguments are asked for.",
         )
         return
     if action.form is not None:
@@ -145,7 +146,7 @@ def _arguments(model_admin: TaskAdmin, bound: MethodAction) -> Iterator[CheckMes
                 model_admin,
                 "E108",
                 f"form of {name!r} is {action.form!r}.",
-                "It must be a class of forms.",
+                "It must be a form class.",
             )
             return
         asked = list(action.form.base_fields)
@@ -160,11 +161,12 @@ def _arguments(model_admin: TaskAdmin, bound: MethodAction) -> Iterator[CheckMes
                 yield _error(
                     model_admin,
                     "E109",
-                    f"There is no form field for the argument {argument.name!r} of {name!r}: "
+                    f"No form field can ask for the argument {argument.name!r} of {name!r}: "
                     f"{error}.",
                     "Annotate it with str, int, float, bool, Decimal, date, datetime, time, "
-                    "timedelta, UUID, a Literal, an Enum or a model, or Optional of one; or give "
-                    "the action a form, or fields without it if it has a default.",
+                    "timedelta, UUID, a Literal, an Enum, a model, or Optional of one of these. "
+                    "Or give the action a form, or, if the argument has a default, fields without "
+                    "it.",
                 )
 
 
@@ -177,7 +179,7 @@ def _fit(model_admin: TaskAdmin, bound: MethodAction, asked: list[str]) -> Itera
             yield _error(
                 model_admin,
                 "E108",
-                f"{source} of {bound.name!r} has {each!r}, which is no argument of it.",
+                f"{source} of {bound.name!r} has {each!r}, which is not one of its arguments.",
                 f"Its arguments are {', '.join(known)}." if known else "It has no arguments.",
             )
     for argument in known.values():
@@ -185,8 +187,7 @@ def _fit(model_admin: TaskAdmin, bound: MethodAction, asked: list[str]) -> Itera
             yield _error(
                 model_admin,
                 "E108",
-                f"{source} of {bound.name!r} lacks {argument.name!r}, without which it cannot be "
-                "called.",
+                f"{source} of {bound.name!r} lacks the required argument {argument.name!r}.",
                 f"Add it to {source}.",
             )
 

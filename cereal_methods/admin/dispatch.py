@@ -1,4 +1,4 @@
-"""Sending a method from the admin: the rows, the log entry, and what the user is told."""
+"""Sending a method from the admin: the rows, the log entry, and the user's message."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
-from django.contrib.admin.utils import model_ngettext
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from .. import canvas
-from ..bulk import Bulk
+from ..django_api.admin import model_ngettext
 from ..exceptions import BulkInterrupted, ResultsNotKept
+from ..sending import commits
+from ..sending.bulk import Bulk
 from .runs import Run
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """A method that is to be sent for rows, once for a request."""
+    """A method that a request sends for rows."""
 
     model_admin: TaskAdmin
     request: HttpRequest
     action: MethodAction
     bulk: Bulk
-    #: The object, where it was sent from the page of one.
+    #: The object, if the method was sent from an object's page.
     obj: models.Model | None = None
 
     @classmethod
@@ -47,44 +47,47 @@ class Dispatch:
         cleaned: dict[str, Any],
         obj: models.Model | None = None,
     ) -> Dispatch:
-        """Check the call. Raises ``CerealError``, or ``TypeError`` if the arguments do not fit."""
+        """Check the call, and return its dispatch.
+
+        Raises ``CerealError``, or ``TypeError`` if the arguments do not fit the method.
+        """
         args, kwargs = action.call(cleaned)
         size = action.batch_size(total)
         bulk = Bulk(action.task, action.model, rows, args, kwargs, size, {})
         return cls(model_admin, request, action, bulk, obj)
 
     def send(self) -> str | None:
-        """Send it when the request's transaction commits, if it has one, else at once.
+        """Send at once or, if the request has a transaction, when it commits.
 
-        Returns the id of the bulk if there is a page that shows its progress.
+        Return the id of the bulk if a page can show its progress, else None.
         """
         result = self.bulk.result
         is_shown = result.is_kept and not self.bulk.task.app.conf.task_always_eager
-        # None stands for what is not known before the commit.
-        is_sent = canvas.on_commit(self._send, None, self.bulk.using)
+        # None if the transaction has yet to commit.
+        is_sent = commits.on_commit(self._send, None, self.bulk.using)
         return result.id if is_shown and is_sent is not False else None
 
     def _send(self) -> bool:
-        """Send, and tell the user; return whether there is a run to look at."""
+        """Send, and tell the user; return whether the run can be shown."""
         result, title = self.bulk.result, self.action.title
         try:
             self.bulk.send()
         except BulkInterrupted as error:
             logger.exception("%s was not sent for all rows", self.bulk.task.name)
             reason = reason_of(error.__cause__ or error)
-            told = _("“%(title)s” was sent for %(rows)s, and not for the others: %(reason)s")
-            self._tell(messages.ERROR, told, rows=self._rows(result.total), reason=reason)
-        except Exception as error:  # of the broker or of the result backend, whose own differ
+            text = _("“%(title)s” was sent for %(rows)s, but not for the others: %(reason)s")
+            self._message(messages.ERROR, text, rows=self._rows(result.total), reason=reason)
+        except Exception as error:  # brokers and result backends raise errors of many kinds
             logger.exception("%s was not sent", self.bulk.task.name)
-            told = _("“%(title)s” was not sent: %(reason)s")
-            self._tell(messages.ERROR, told, reason=reason_of(error))
+            text = _("“%(title)s” was not sent: %(reason)s")
+            self._message(messages.ERROR, text, reason=reason_of(error))
             return False
         else:
             if result.total == 0:
-                told = _("“%(title)s” was not sent: none of the rows is there any more.")
-                self._tell(messages.WARNING, told)
+                text = _("“%(title)s” was not sent: the rows do not exist any more.")
+                self._message(messages.WARNING, text)
                 return False
-            self._tell_sent()
+            self._message_sent()
         is_kept = self._keep()
         self.model_admin.log_model_task(self.request, title, result.id, result.total, obj=self.obj)
         return is_kept
@@ -94,39 +97,39 @@ class Dispatch:
         if self.bulk.task.app.conf.task_always_eager:
             return False
         try:
-            Run.begin(result, self.action.model, self.action.name, self.request.user).save()
+            Run.of(result, self.action.model, self.action.name, self.request.user).save()
         except ResultsNotKept:
-            self._tell(messages.INFO, _("Its progress is not known: results are not kept."))
-        except Exception as error:  # whatever a backend's client raises: the messages have left
+            self._message(messages.INFO, _("Progress is not available: results are not kept."))
+        except Exception as error:  # the messages are sent; a backend may raise anything
             logger.exception("The bulk %s could not be saved", result.id)
-            told = _("Its progress will not be shown: %(reason)s")
-            self._tell(messages.WARNING, told, reason=reason_of(error))
+            text = _("Progress is not available: %(reason)s")
+            self._message(messages.WARNING, text, reason=reason_of(error))
         else:
             return True
         return False
 
-    def _tell_sent(self) -> None:
+    def _message_sent(self) -> None:
         result = self.bulk.result
         counts = result.counts() if self.bulk.task.app.conf.task_always_eager else None
         if counts is None:
-            told = _("“%(title)s” was sent for %(rows)s.")
-            self._tell(messages.SUCCESS, told, rows=self._rows(result.total))
+            text = _("“%(title)s” was sent for %(rows)s.")
+            self._message(messages.SUCCESS, text, rows=self._rows(result.total))
             return
-        told = _("“%(title)s”: %(succeeded)s succeeded, %(failed)s failed, %(missing)s missing.")
+        text = _("“%(title)s”: %(succeeded)s succeeded, %(failed)s failed, %(missing)s missing.")
         level = messages.SUCCESS if counts.succeeded == counts.total else messages.ERROR
         numbers = {"failed": counts.failed, "missing": counts.missing}
-        self._tell(level, told, succeeded=counts.succeeded, **numbers)
+        self._message(level, text, succeeded=counts.succeeded, **numbers)
 
     def _rows(self, number: int) -> str:
         return rows_of(self.action.model, number)
 
-    def _tell(self, level: int, told: str, **values: Any) -> None:
-        text = told % {"title": self.action.title, **values}
-        self.model_admin.message_user(self.request, text, level)
+    def _message(self, level: int, text: str, **values: Any) -> None:
+        values["title"] = self.action.title
+        self.model_admin.message_user(self.request, text % values, level)
 
 
 def rows_of(model: type[models.Model], number: int) -> str:
-    """Return a number of rows in words: ``300 orders``."""
+    """Return a number of rows as text: ``300 orders``."""
     grouped = number_format(number, force_grouping=True)
     return _("%(number)s %(name)s") % {
         "number": grouped,
@@ -135,5 +138,5 @@ def rows_of(model: type[models.Model], number: int) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what a user is told of an error."""
+    """Return an error's type and message, for the user."""
     return f"{type(error).__name__}: {error}"

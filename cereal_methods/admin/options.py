@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.admin.options import IS_POPUP_VAR, get_content_type_for_model
-from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 
-from . import pages
+from ..django_api.admin import (
+    IS_POPUP_VAR,
+    content_type_of,
+    given_actions,
+    is_list,
+    made_action,
+    may_view,
+    redirect_from_missing,
+    unquote,
+)
+from . import pages, panel, progress
 from .actions import MethodAction, ModelTaskAction, method_actions
 from .checks import check_actions
 from .dispatch import rows_of
@@ -32,44 +40,47 @@ if TYPE_CHECKING:
 else:
 
     class _ModelAdmin(admin.ModelAdmin, Generic[M]):
-        """Django's own, which is generic to type checkers alone."""
+        """Django's ``ModelAdmin``, which is generic for type checkers only."""
 
 
 class ModelTaskAdmin(_ModelAdmin[M]):
     """A ``ModelAdmin``, or a mixin for one, that offers method tasks of its model.
 
-    Each of ``model_task_actions`` is an action on the rows that are selected and a
-    button on the page of an object. Where the method has arguments a form asks for
-    them, and a page shows the progress of what was sent.
-
-    The admin log gets an entry for each run; see ``log_model_task``.
+    Each entry of ``model_task_actions`` becomes an action on the selected rows and a button on
+    the page of an object. If the method has arguments, a form asks for them. A page shows the
+    progress of each run, and the admin's log gets an entry for it: see ``log_model_task``.
     """
 
-    #: Names of method tasks, or ``ModelTaskAction`` with options.
+    #: The methods to offer: their names, or a ``ModelTaskAction`` for a method with options.
     model_task_actions: Sequence[str | ModelTaskAction] = ()
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        """Return what is wrong with the class."""
+        """Return the messages of the system checks for this class."""
         return [*super().check(**kwargs), *check_actions(self)]
 
     def get_model_task_actions(
         self, request: HttpRequest, obj: M | None = None
     ) -> dict[str, MethodAction]:
-        """Return the method tasks that the user may run, on rows of the list or on an object."""
-        found = method_actions(self)
-        return {each.name: each for each in found if each.is_allowed(request, obj)}
+        """Return the method tasks that the user may run, by name.
 
-    def get_actions(self, request: HttpRequest) -> Any:
-        """Return the actions of the list: Django's, and the method tasks."""
-        found: dict[str, Any] = dict(super().get_actions(request))
-        if self.actions is None or IS_POPUP_VAR in request.GET:
+        ``obj`` is the object whose page is shown, or None for the list. Override this method to
+        leave some out.
+        """
+        actions = method_actions(self)
+        return {action.name: action for action in actions if action.is_allowed(request, obj)}
+
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
+        """Return the actions of the list: Django's and the method tasks."""
+        found = dict(given_actions(super().get_actions, request, action_location))
+        if self.actions is None or IS_POPUP_VAR in request.GET or not is_list(action_location):
             return found
         for name, action in self.get_model_task_actions(request).items():
-            found[name] = (partial(_run_on_selected, action), name, action.description)
+            run = partial(_run_on_selected, action)
+            found[name] = made_action(run, name, action.description)
         return found
 
     def get_urls(self) -> list[URLPattern]:
-        """Return Django's URLs, and those of runs and of tasks on an object."""
+        """Return Django's URLs and those of method tasks and their runs."""
         name = f"{self.opts.app_label}_{self.opts.model_name}_model_task"
         view = self.admin_site.admin_view
         own = [
@@ -92,7 +103,11 @@ class ModelTaskAdmin(_ModelAdmin[M]):
         *,
         obj: models.Model | None = None,
     ) -> None:
-        """Write the entry of a run into the admin log: on the object, or on the model."""
+        """Add an entry for a run to the admin's log, for an object or for the model.
+
+        ``title`` is the method's title, ``bulk_id`` the id of the run's ``BulkResult`` and
+        ``total`` the number of rows.
+        """
         message = _("Sent “%(title)s” (run %(id)s).") % {"title": title, "id": bulk_id}
         if obj is not None:
             self.log_change(request, cast("M", obj), message)
@@ -101,7 +116,7 @@ class ModelTaskAdmin(_ModelAdmin[M]):
 
         LogEntry.objects.create(
             user_id=request.user.pk,
-            content_type=get_content_type_for_model(self.model),
+            content_type=content_type_of(self.model),
             object_repr=rows_of(self.model, total)[:200],
             action_flag=CHANGE,
             change_message=message,
@@ -114,19 +129,15 @@ class ModelTaskAdmin(_ModelAdmin[M]):
         response = super().render_change_form(request, context, *args, **kwargs)
         obj = context.get("original")
         if obj is not None and not context.get("is_popup"):
-            pages.add_panel(self, request, response, obj)
+            panel.add_panel(self, request, response, obj)
         return response
 
     def model_task_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponseBase:
-        """Ask for what a method task needs on an object, and send it (``POST``)."""
+        """Ask for the arguments of a method task on an object, and send it on ``POST``."""
         obj = self.get_object(request, unquote(object_id))
         if obj is None:
-            django_admin: Any = self
-            gone: HttpResponse = django_admin._get_obj_does_not_exist_redirect(
-                request, self.opts, object_id
-            )
-            return gone
-        if not self.has_view_or_change_permission(request, obj):
+            return redirect_from_missing(self, request, object_id)
+        if not may_view(self, request, obj):
             raise PermissionDenied
         if name not in {each.name for each in method_actions(self)}:
             raise Http404(_("There is no task “%(name)s”.") % {"name": name})
@@ -136,16 +147,16 @@ class ModelTaskAdmin(_ModelAdmin[M]):
         return pages.run_on_object(self, request, action, obj)
 
     def model_task_run_view(self, request: HttpRequest, bulk_id: UUID) -> HttpResponseBase:
-        """Show how far a run is."""
-        if not self.has_view_or_change_permission(request):
+        """Show the progress of a run."""
+        if not may_view(self, request):
             raise PermissionDenied
-        return pages.show_run(self, request, bulk_id)
+        return progress.show_run(self, request, bulk_id)
 
     def model_task_progress_view(self, request: HttpRequest, bulk_id: UUID) -> JsonResponse:
-        """Tell how far a run is, for the page's script."""
-        if not self.has_view_or_change_permission(request):
+        """Return the progress of a run as JSON, for the page's script."""
+        if not may_view(self, request):
             raise PermissionDenied
-        return pages.tell_progress(self, request, bulk_id)
+        return progress.progress_response(self, request, bulk_id)
 
 
 def _run_on_selected(

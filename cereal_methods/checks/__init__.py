@@ -1,18 +1,20 @@
-"""System checks: what ``manage.py check`` says of a project. ``docs/checks.md`` lists the ids.
+"""System checks, which report a project's mistakes before a worker meets them.
 
-A check looks at settings, models and Celery's registry, and never at a row. It never
-raises: what keeps it from looking is a message too. Databases are asked for their
-features by ``manage.py check --database`` and ``migrate`` alone.
+The checks look at settings, models and Celery's registry, never at rows. A check that fails
+reports that with a message (W008) and does not raise. Only ``manage.py check --database`` and
+``migrate`` ask databases for their features.
 """
 
 from __future__ import annotations
 
 from django.core.checks import Tags, register
 
+from .celery import check_celery
 from .databases import check_locks
 from .methods import check_names, check_relations
+from .results import check_results
 from .schedules import check_beat_schedule, check_periodic_tasks
-from .serializers import check_celery, check_results, check_serializers
+from .serializers import check_serializers
 from .settings import (
     check_aliases,
     check_empty_keys,
@@ -21,7 +23,7 @@ from .settings import (
     check_settings,
 )
 
-#: The tag of all of them, as in ``manage.py check --tag cereal_methods``.
+#: The tag of all checks: ``manage.py check --tag cereal_methods``.
 TAG = "cereal_methods"
 
 for _check in (

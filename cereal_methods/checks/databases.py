@@ -1,4 +1,4 @@
-"""Whether databases can lock rows as methods ask for it."""
+"""The check of the locks that databases support."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from django.core.checks import CheckMessage
 from django.core.checks import Warning as CheckWarning
 from django.db import connections, router
 
-from .registry import method_tasks, never_raising
+from ..django_api.databases import product_of
+from .registry import never_raising, row_tasks
 
 
 @never_raising
 def check_locks(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> Iterator[CheckMessage]:
-    """W006: a database that cannot lock rows of methods with ``select_for_update``.
+    """W006: a database that does not support a method's ``select_for_update``.
 
-    Asks a database for its features, which may connect to it; so it runs for those alone
-    that Django gives: ``manage.py check --database default``.
+    Asking a database for its features may connect to it, so this checks only the databases that
+    ``manage.py check --database`` names.
     """
-    locking = [task for task in method_tasks() if task.row_policy.locks] if databases else []
+    locking = [task for task in row_tasks() if task.row_policy.locks] if databases else []
     for alias in databases or ():
         here = [task for task in locking if router.db_for_write(task.row_model) == alias]
         for lacks, tasks in _lacking(here, alias).items():
-            vendor = connections[alias].display_name
+            vendor = product_of(connections[alias])
             names = ", ".join(task.name for task in tasks[:3])
             more = f" and {len(tasks) - 3} more" if len(tasks) > 3 else ""
             yield CheckWarning(
-                f"The database {alias!r} ({vendor}) has no {lacks}, which {names}{more} "
-                f"{'ask' if len(tasks) > 1 else 'asks'} for.",
-                hint="Such a task is refused when it is sent. Use another database, or take the "
-                "option away.",
+                f"The database {alias!r} ({vendor}) does not support {lacks}, which {names}{more} "
+                f"{'use' if len(tasks) > 1 else 'uses'}.",
+                hint="Sending such a task raises an error. Use another database, or remove the "
+                "option.",
                 id="cereal_methods.W006",
             )
 
@@ -40,7 +41,7 @@ def check_locks(
 def _lacking(tasks: list[Any], alias: str) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for task in tasks:
-        lacks = task.row_policy.lacks(connections[alias])
+        lacks = task.row_policy.missing_lock_feature(connections[alias])
         if lacks:
             found.setdefault(lacks, []).append(task)
     return found

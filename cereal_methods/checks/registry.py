@@ -1,4 +1,4 @@
-"""What the checks look at: Celery's apps, and the tasks that are the library's."""
+"""The Celery apps and the tasks that are checked."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
-from celery import current_app
-from celery._state import _get_active_apps  # type: ignore[attr-defined]
 from django.core.checks import CheckMessage
 from django.core.checks import Warning as CheckWarning
+
+from ..celery_api.tasks import active_apps, get_current_app, is_fallback
+from ..sending.method_tasks import method_tasks
 
 Check: TypeAlias = Callable[..., list[CheckMessage]]
 
 
 def never_raising(check: Callable[..., Iterable[CheckMessage]]) -> Check:
-    """Make a check of a generator, and a message of what keeps it from looking."""
+    """Turn a generator into a check, and an exception in it into a message."""
 
     @functools.wraps(check)
     def guarded(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
-        found = []
+        messages = []
         try:
             for message in check(app_configs, **kwargs):
-                found.append(message)
+                messages.append(message)
         except Exception as error:
-            found.append(
+            messages.append(
                 CheckWarning(
-                    f"{check.__name__} could not look: {type(error).__name__}: {error}",
-                    hint="Correct what it says, and run the checks again.",
+                    f"{check.__name__} could not run: {type(error).__name__}: {error}",
+                    hint="Correct the error, and run the checks again.",
                     id="cereal_methods.W008",
                 )
             )
-        return found
+        return messages
 
     return guarded
 
@@ -39,35 +40,32 @@ def never_raising(check: Callable[..., Iterable[CheckMessage]]) -> Check:
 def celery_apps() -> list[Any]:
     """Return the project's Celery apps, the current one first.
 
-    Without the one that Celery makes where there is none.
+    Celery's default app, which it makes if the project has none, is left out.
     """
-    apps = [app for app in _get_active_apps() if app.main != "default"]
-    if len(apps) < 2:  # asked for the current one, Celery would make one
+    apps = [app for app in active_apps() if not is_fallback(app)]
+    if len(apps) < 2:  # without an app, Celery would make one
         return apps
-    current = current_app._get_current_object()  # type: ignore[attr-defined]
+    current = get_current_app()
     return sorted(apps, key=lambda app: (app is not current, str(app.main)))
 
 
 def own_tasks(app: Any) -> Iterator[Any]:
-    """Give the tasks of ``@model_task`` and ``@task``, by their names."""
+    """Yield the tasks of ``@model_task`` and ``@task``, ordered by name."""
     for name in sorted(app.tasks):
         task = app.tasks[name]
         if hasattr(task, "row_policy"):
             yield task
 
 
-def method_tasks() -> Iterator[Any]:
-    """Give the tasks of methods that have a row, each once, from any app."""
+def row_tasks() -> Iterator[Any]:
+    """Yield the tasks of methods that run on a row, from the project's Celery app."""
     for app in celery_apps()[:1]:
-        seen = set()
-        for task in own_tasks(app):
-            # An alias is a task too, of the same method.
-            if getattr(task, "row_model", None) is not None and task.run not in seen:
-                seen.add(task.run)
-                yield task
+        for method in method_tasks():
+            if method.runs_on == "row" and hasattr(app.tasks.get(method.name), "row_model"):
+                yield app.tasks[method.name]
 
 
 def named(tasks: list[Any]) -> str:
-    """Return text that names one of several tasks, or the one that there is."""
+    """Return the name of the first task, and how many more there are."""
     first = tasks[0].name
     return first if len(tasks) == 1 else f"{first} and {len(tasks) - 1} more"

@@ -1,4 +1,4 @@
-"""What is wrong with the ``CEREAL_METHODS`` setting."""
+"""Checks of the setting ``CEREAL_METHODS``."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
-from kombu.serialization import registry  # type: ignore[attr-defined]
 
 from .. import conf
+from ..celery_api.kombu import serializer_names
 from ..serializers import signing
 from .registry import never_raising
 
-#: The fewest bytes, and different ones, of a signing key: those of HMAC-SHA256, and Django's.
+#: The least number of bytes in a signing key, as HMAC-SHA256 recommends, and of different
+#: characters, as in Django's check of SECRET_KEY.
 _LENGTH: Final = 32
 _DIFFERENT: Final = 5
 
 
 @never_raising
 def check_settings(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E001: a setting that does not exist, or has no such value."""
+    """E001: a setting that does not exist or has an invalid value."""
     problems = conf.problems()
-    if not problems and conf.get("SERIALIZER") not in registry.name_to_type:
-        known = ", ".join(sorted(registry.name_to_type))
+    if not problems and conf.get("SERIALIZER") not in serializer_names():
+        names = ", ".join(sorted(name for name in serializer_names() if name != "pickle"))
         problems.append(
-            f"CEREAL_METHODS['SERIALIZER'] is {conf.get('SERIALIZER')!r}. Known are {known}."
+            f"CEREAL_METHODS['SERIALIZER'] is {conf.get('SERIALIZER')!r}, which does not exist. "
+            f"The serializers are {names}."
         )
     for problem in problems:
         yield Error(
@@ -37,22 +39,22 @@ def check_settings(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
 
 @never_raising
 def check_aliases(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E007 and W002: models that messages are to find under a new label."""
+    """E007 and W002: aliases of models that do not exist, or that hide a model."""
     if conf.problems():
         return
     for former, label in conf.get("MODEL_ALIASES").items():
         if not _is_model(label):
             yield Error(
-                f"CEREAL_METHODS['MODEL_ALIASES'] sends messages about {former!r} to {label!r}, "
-                "and there is no such model.",
+                f"CEREAL_METHODS['MODEL_ALIASES'] maps {former!r} to {label!r}, which is not an "
+                "installed model.",
                 hint="Write the label of an installed model, as in 'shop.Order'.",
                 id="cereal_methods.E007",
             )
         if _is_model(former) and former.lower() != label.lower():
             yield CheckWarning(
-                f"CEREAL_METHODS['MODEL_ALIASES'] sends messages about {former!r} to {label!r}, "
-                f"and there is a model {former!r}: its rows would be taken for others.",
-                hint=f"Take {former!r} out of MODEL_ALIASES, or rename the model.",
+                f"CEREAL_METHODS['MODEL_ALIASES'] maps {former!r} to {label!r}, but the model "
+                f"{former!r} still exists. Its messages would run on rows of {label!r}.",
+                hint=f"Remove {former!r} from MODEL_ALIASES, or rename the model.",
                 id="cereal_methods.W002",
             )
 
@@ -67,40 +69,41 @@ def _is_model(label: str) -> bool:
 
 @never_raising
 def check_empty_keys(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E010: a signing key that everybody knows, as it is empty."""
-    found = "" if conf.problems() else signing.weak_keys()
-    if found:
-        yield Error(found, hint=signing.REMEDY, id="cereal_methods.E010")
+    """E010: an empty signing key, with which anyone can sign."""
+    problem = "" if conf.problems() else signing.weak_keys()
+    if problem:
+        yield Error(problem, hint=signing.REMEDY, id="cereal_methods.E010")
 
 
 @never_raising
 def check_keys(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W003 and W004: a signing key that stands in two places."""
+    """W003 and W004: a signing key that is used twice."""
     key = None if conf.problems() else conf.get("SIGNING_KEY")
     if key is None:
         return
-    for name, known in (
+    for name, others in (
         ("SECRET_KEY", [settings.SECRET_KEY]),
         ("one of SECRET_KEY_FALLBACKS", settings.SECRET_KEY_FALLBACKS),
     ):
-        if signing.as_bytes(key) in map(signing.as_bytes, known):
+        if signing.as_bytes(key) in map(signing.as_bytes, others):
             yield CheckWarning(
-                f"CEREAL_METHODS['SIGNING_KEY'] is {name}: whoever learns one has the other.",
-                hint="Give it a key of its own, or leave it out: SECRET_KEY is the default.",
+                f"CEREAL_METHODS['SIGNING_KEY'] is the same as {name}. Whoever learns one key also "
+                "has the other.",
+                hint="Use a different key, or remove the setting. SECRET_KEY is the default.",
                 id="cereal_methods.W003",
             )
     if signing.as_bytes(key) in map(signing.as_bytes, conf.get("SIGNING_KEY_FALLBACKS") or ()):
         yield CheckWarning(
-            "CEREAL_METHODS['SIGNING_KEY'] is among its own SIGNING_KEY_FALLBACKS: it was not "
-            "changed, or a former key signs again.",
-            hint="Take it out of SIGNING_KEY_FALLBACKS, or make a new key.",
+            "CEREAL_METHODS['SIGNING_KEY'] is also in SIGNING_KEY_FALLBACKS. Either the key was "
+            "not changed, or a former key signs again.",
+            hint="Remove it from SIGNING_KEY_FALLBACKS, or make a new key.",
             id="cereal_methods.W004",
         )
 
 
 @never_raising
 def check_key_strength(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
-    """W005: a signing key that can be guessed. For SECRET_KEY Django has security.W009."""
+    """W005: a signing key that can be guessed. Django checks SECRET_KEY itself (security.W009)."""
     key = None if conf.problems() else conf.get("SIGNING_KEY")
     if key is None:
         return
@@ -108,9 +111,9 @@ def check_key_strength(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage
     is_insecure = material.startswith(b"django-insecure-")
     if is_insecure or len(material) < _LENGTH or len(set(material)) < _DIFFERENT:
         yield CheckWarning(
-            f"CEREAL_METHODS['SIGNING_KEY'] can be guessed: it has less than {_LENGTH} bytes, less "
-            f"than {_DIFFERENT} different ones, or begins with 'django-insecure-'.",
-            hint="Make one with django.core.management.utils.get_random_secret_key(). Put the "
-            "former into SIGNING_KEY_FALLBACKS while its messages are on their way.",
+            f"CEREAL_METHODS['SIGNING_KEY'] can be guessed: it has fewer than {_LENGTH} bytes, "
+            f"fewer than {_DIFFERENT} different bytes, or starts with 'django-insecure-'.",
+            hint="Make a key with django.core.management.utils.get_random_secret_key(). Keep the "
+            "former one in SIGNING_KEY_FALLBACKS until its messages have been processed.",
             id="cereal_methods.W005",
         )

@@ -1,1 +1,1 @@
-"""What the commands of ``manage.py`` share."""
+"""The commands of ``manage.py`` that send methods and show their results."""

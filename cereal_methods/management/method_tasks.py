@@ -1,75 +1,20 @@
-"""The method tasks of the installed models, and the one that a name means."""
+"""The method tasks of the installed models, and the one with a name."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.core.management.base import CommandError
 
-from .. import tasks
-from ..methods import ModelTask
-from ..policies import RowPolicy, policy_of
+from ..sending.descriptor import ModelTask
+from ..sending.method_tasks import MethodTask, method_tasks
+from ..suggestions import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from django.db import models
-
-
-@dataclass(frozen=True, slots=True)
-class MethodTask:
-    """A method that is a Celery task: ``shop.Order.ship``."""
-
-    model: type[models.Model]
-    path: str
-    #: What the method is called on: ``"row"``, ``"class"`` or ``"manager"``.
-    runs_on: str
-    task: Any
-    aliases: tuple[str, ...]
-
-    @property
-    def label(self) -> str:
-        """The name by which commands know it: the model's label, and the method."""
-        return f"{self.model._meta.label}.{self.path}"
-
-    @property
-    def description(self) -> str:
-        """The first line of the method's docstring."""
-        return (inspect.getdoc(self.task.run) or "").partition("\n")[0]
-
-    @property
-    def policy(self) -> RowPolicy:
-        """How the task fetches its row, and what it does when it cannot."""
-        return policy_of(self.task)
-
-    @property
-    def on_commit(self) -> bool:
-        """Whether it is sent when the transaction commits."""
-        return tasks.waits_for_commit(self.task)
-
-    @property
-    def queue(self) -> str | None:
-        """The queue that the current app sends it to; None if its routing does not tell."""
-        options = dict(self.task._get_exec_options())
-        try:
-            found = self.task.app.amqp.router.route(options, self.task.name, (), {}, self.task)
-        except Exception:
-            # No such queue, or a router that decides by arguments, which are not there.
-            return None
-        queue = found.get("queue")
-        return None if queue is None else str(queue.name)
-
-
-def method_tasks() -> list[MethodTask]:
-    """Return the method tasks of all installed models, by their labels."""
-    found: dict[str, MethodTask] = {}
-    for model in apps.get_models():
-        for each in _of_model(model):
-            found.setdefault(each.task.name, each)
-    return sorted(found.values(), key=lambda each: each.label)
 
 
 def narrow(names: Iterable[str], among: Iterable[MethodTask]) -> list[MethodTask]:
@@ -90,7 +35,7 @@ def find(name: str) -> tuple[type[models.Model], Any, str]:
     known = method_tasks()
     for each in (
         *(each for each in known if each.label == name),
-        *(each for each in known if each.task.name == name or name in each.aliases),
+        *(each for each in known if each.name == name or name in each.aliases),
     ):
         if each.runs_on != "row":
             raise _without_rows(each.label, each.runs_on)
@@ -98,10 +43,12 @@ def find(name: str) -> tuple[type[models.Model], Any, str]:
     app_label, _, rest = name.partition(".")
     model_name, _, method = rest.partition(".")
     if not method or "." in method:
-        others = _near(name, _names(known)) or " manage.py model_tasks lists them."
+        meanings = _names(known)
+        near = nearest(name, meanings)
+        hint = f"Did you mean {meanings[near]!r}?" if near else "manage.py model_tasks lists them."
         raise CommandError(
             f"{name!r} names no method task. Write app_label.Model.method, or the name of the "
-            f"Celery task.{others}"
+            f"Celery task. {hint}"
         )
     model = _model(app_label, model_name)
     return _method(model, method, known)
@@ -122,8 +69,8 @@ def _method(
         wrong = f"{model._meta.label} has no method {method!r}."
     else:
         wrong = f"{label} is no method task: @model_task does not stand on it."
-    others = f" Its method tasks are {', '.join(own)}." if own else " It has no method tasks."
-    raise CommandError(wrong + (_near(method, own) or others))
+    others = f"Its method tasks are {', '.join(own)}." if own else "It has no method tasks."
+    raise CommandError(f"{wrong} {did_you_mean(method, own, others)}")
 
 
 def _without_rows(label: str, runs_on: str) -> CommandError:
@@ -145,8 +92,8 @@ def _app(label: str) -> Any:
         return apps.get_app_config(label)
     except LookupError:
         known = [config.label for config in apps.get_app_configs()]
-        near = _near(label, known) or f" Installed are {', '.join(sorted(known))}."
-        raise CommandError(f"No installed app has the label {label!r}.{near}") from None
+        hint = did_you_mean(label, known, f"Installed are {', '.join(sorted(known))}.")
+        raise CommandError(f"No installed app has the label {label!r}. {hint}") from None
 
 
 def _model(app_label: str, name: str) -> type[models.Model]:
@@ -155,9 +102,9 @@ def _model(app_label: str, name: str) -> type[models.Model]:
         found: type[models.Model] = config.get_model(name)
     except LookupError:
         known = [model.__name__ for model in config.get_models()]
-        others = f" Its models are {', '.join(sorted(known))}." if known else " It has no models."
-        near = _near(name, known) or others
-        raise CommandError(f"The app {app_label!r} has no model {name!r}.{near}") from None
+        others = f"Its models are {', '.join(sorted(known))}." if known else "It has no models."
+        hint = did_you_mean(name, known, others)
+        raise CommandError(f"The app {app_label!r} has no model {name!r}. {hint}") from None
     return found
 
 
@@ -166,38 +113,6 @@ def _names(known: Iterable[MethodTask]) -> dict[str, str]:
     on_rows = [each for each in known if each.runs_on == "row"]
     return {
         **{each.path: each.label for each in reversed(on_rows)},
-        **{each.task.name: each.task.name for each in on_rows},
+        **{each.name: each.name for each in on_rows},
         **{each.label: each.label for each in on_rows},
     }
-
-
-def _near(name: str, known: Mapping[str, str] | Sequence[str]) -> str:
-    """Return a question for what the name that is most like one means, or nothing."""
-    means = known if isinstance(known, Mapping) else {each: each for each in known}
-    spelled = {each.lower(): means[each] for each in means}
-    near = difflib.get_close_matches(name.lower(), spelled, n=1)
-    return f" Did you mean {spelled[near[0]]!r}?" if near else ""
-
-
-def _of_model(model: type[models.Model]) -> Iterator[MethodTask]:
-    owners: list[tuple[Any, str | None]] = [(model, None)]
-    owners += [(type(manager), manager.name) for manager in model._meta.managers]
-    for owner, manager in owners:
-        for name in dir(owner):
-            found = inspect.getattr_static(owner, name)
-            # A method may have two names; the one by which it was registered is its own.
-            if not isinstance(found, ModelTask) or found._self_attribute != name:
-                continue
-            if model not in found._self_models:  # a parent's task runs for it
-                continue
-            inherits = any(
-                parent is not model and issubclass(model, parent) for parent in found._self_models
-            )
-            runs_on = "manager" if manager else "row" if found.takes_row() else "class"
-            yield MethodTask(
-                model,
-                name if manager is None else f"{manager}.{name}",
-                runs_on,
-                tasks.find(found.task_name(model, manager)),
-                () if inherits else tuple(found._self_options.get("aliases", ())),
-            )

@@ -1,9 +1,9 @@
-"""Progress of rows: a bar where somebody looks on, and lines elsewhere."""
+"""The progress of rows: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 try:
     from tqdm import tqdm
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
     from django.core.management.base import OutputWrapper
 
-#: What a terminal is told where there could be a bar and is none.
-HINT: Final = "For a progress bar: pip install 'django-cereal-methods[progress]'."
+#: The hint on a terminal without tqdm.
+HINT: Final = "To get a progress bar: pip install 'django-cereal-methods[progress]'."
 
-#: Lines: at each tenth, but none sooner than this many seconds after another or the start...
+#: A line is written at each tenth of the rows, but at most once in this many seconds...
 _SHORTEST: Final = 2.0
-#: ... and also after this many seconds.
+#: ... and at least once in this many seconds, if there is progress.
 _LONGEST: Final = 60.0
 
 
-def lacks_bar(stderr: OutputWrapper) -> bool:
-    """Tell whether there would be a bar if tqdm were installed."""
+def needs_tqdm(stderr: OutputWrapper) -> bool:
+    """Whether there would be a bar if tqdm were installed."""
     return tqdm is None and stderr.isatty()
 
 
 class Progress:
-    """A bar by tqdm on a terminal, if it is installed; else lines, and none for what is quick."""
+    """A bar on a terminal, if tqdm is installed; otherwise lines, but not for quick work."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Progress:
                 miniters=1,
             )
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -71,13 +71,13 @@ class Progress:
             self._bar.close()
 
     def update(self, done: int, **notes: int) -> None:
-        """Show that so many rows are done, and notes that are not 0."""
-        told = {name: number for name, number in notes.items() if number}
+        """Show how many rows are done, and the notes that are not 0."""
+        notes = {name: number for name, number in notes.items() if number}
         if self._bar is not None:
-            self._bar.set_postfix(told, refresh=False)
+            self._bar.set_postfix(notes, refresh=False)
             self._bar.update(done - self._done)
         elif self._stdout is not None and self._is_due(done):
-            self._write(done, told)
+            self._write(self._stdout, done, notes)
         self._done = done
 
     def _is_due(self, done: int) -> bool:
@@ -85,17 +85,16 @@ class Progress:
         is_further = done * 10 // max(self._total, 1) > self._tenths
         return (is_further and since >= _SHORTEST) or (done > self._done and since >= _LONGEST)
 
-    def _write(self, done: int, notes: dict[str, int]) -> None:
-        assert self._stdout is not None  # noqa: S101  (for mypy)
+    def _write(self, stdout: OutputWrapper, done: int, notes: dict[str, int]) -> None:
         self._tenths, self._line_at = done * 10 // max(self._total, 1), time.monotonic()
-        told = "".join(f", {number:,} {name}" for name, number in notes.items())
+        more = "".join(f", {number:,} {name}" for name, number in notes.items())
         percent = done * 100 // max(self._total, 1)
-        self._stdout.write(f"{self._what}: {done:,} of {self._total:,} rows ({percent} %){told}")
-        self._stdout.flush()
+        stdout.write(f"{self._what}: {done:,} of {self._total:,} rows ({percent} %){more}")
+        stdout.flush()
 
 
 class _Raw:
-    """A command's stream without the line endings and colours that Django adds."""
+    """A command's stream, without the line endings and colours that Django adds."""
 
     def __init__(self, stream: OutputWrapper) -> None:
         self._stream = stream

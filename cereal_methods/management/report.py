@@ -1,4 +1,4 @@
-"""What became of a bulk: waiting for it, and telling."""
+"""Waiting for a bulk, and writing its numbers and failures."""
 
 from __future__ import annotations
 
@@ -8,55 +8,55 @@ from typing import TYPE_CHECKING, Any, Final
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from django.core.management.base import BaseCommand, CommandError
 
-from .progress import HINT, Progress, lacks_bar
+from .progress import HINT, Progress, needs_tqdm
 
 if TYPE_CHECKING:
-    from ..counts import Counts, Failure
-    from ..tallies import BulkResult
+    from ..results.bulk import BulkResult
+    from ..results.counts import Counts, Failure
 
-#: How many failures are shown, unless all are asked for.
-SHOWN: Final = 20
+#: How many failures are listed without --verbosity 2.
+LISTED: Final = 20
 
-#: Exit statuses beside 1: those of timeout(1), and of shells for Ctrl-C.
+#: Exit statuses: those of timeout(1), and of shells for Ctrl-C.
 TIMED_OUT: Final = 124
 INTERRUPTED: Final = 130
 
 
 class Report:
-    """Tells of bulks in a command's output."""
+    """Writes about bulks to a command's output."""
 
     def __init__(self, command: BaseCommand, verbosity: int) -> None:
         self._command = command
         self._verbosity = verbosity
 
     def wait(self, result: BulkResult, timeout: float | None) -> Counts:
-        """Wait until every row is completed, showing the progress.
+        """Wait until all rows are completed, and show the progress.
 
-        Raises ``CommandError`` if that cannot be waited for, with a status of its own
-        if it takes longer than ``timeout`` seconds or is interrupted: the bulk goes on.
+        Raises ``CommandError`` after ``timeout`` seconds, if the user interrupts it, or if the
+        result backend fails. The bulk continues in any case.
         """
         try:
-            if self._verbosity >= 1 and lacks_bar(self._command.stderr):
+            if self._verbosity >= 1 and needs_tqdm(self._command.stderr):
                 self._command.stdout.write(HINT)
             with self.progress("Running", result.total) as progress:
                 return result.wait(timeout, on_progress=lambda counts: _show(progress, counts))
         except CeleryTimeoutError as error:
-            told = f"Timed out: {error} {_goes_on(result)}"
-            raise CommandError(told, returncode=TIMED_OUT) from error
+            text = f"Timed out: {error} {_continues(result)}"
+            raise CommandError(text, returncode=TIMED_OUT) from error
         except KeyboardInterrupt as error:
             raise interrupted(result) from error
         except Exception as error:
             raise CommandError(
-                f"The bulk {result.id} could not be waited for: {in_one_line(error)} "
-                f"{_goes_on(result)}"
+                f"Waiting for the bulk {result.id} failed: {in_one_line(error)}. "
+                f"{_continues(result)}"
             ) from error
 
     def progress(self, what: str, total: int) -> Progress:
-        """Return the progress of something, in the command's output."""
+        """Return a progress that is shown in the command's output."""
         streams = self._command.stdout, self._command.stderr
         return Progress(what, total, *streams, is_quiet=self._verbosity < 1)
 
-    def tell(self, result: BulkResult, counts: Counts) -> None:
+    def write(self, result: BulkResult, counts: Counts) -> None:
         """Write the numbers and the failures.
 
         Raises ``CommandError`` if rows failed or are missing.
@@ -67,7 +67,7 @@ class Report:
             if wrong:
                 self._write_failures(result.failures())
         if wrong:
-            found = [
+            parts = [
                 f"{number_of(number, 'row')} {what}"
                 for number, what in (
                     (counts.failed, "failed"),
@@ -77,7 +77,7 @@ class Report:
                 )
                 if number
             ]
-            raise CommandError(f"{' and '.join(found)}, of {counts.total:,}: bulk {result.id}.")
+            raise CommandError(f"{' and '.join(parts)}, of {counts.total:,}: bulk {result.id}.")
 
     def _write_numbers(self, counts: Counts) -> None:
         style = self._command.style
@@ -87,12 +87,12 @@ class Report:
             ("Failed", counts.failed, style.ERROR),
             ("Missing", counts.missing, style.ERROR),
         ]
-        more: list[tuple[str, int, Any]] = [
+        unusual: list[tuple[str, int, Any]] = [
             ("Ignored", counts.ignored, None),
             ("Revoked", counts.revoked, style.ERROR),
             ("Expired", counts.expired, style.ERROR),
         ]
-        lines += [line for line in more if line[1]]
+        lines += [line for line in unusual if line[1]]
         if counts.completed < counts.total:
             lines.append(("Waiting", counts.total - counts.completed, None))
         width = len(f"{counts.total:,}")
@@ -101,40 +101,40 @@ class Report:
             self._command.stdout.write(line, colour if number else None)
 
     def _write_failures(self, failures: list[Failure]) -> None:
-        shown = failures if self._verbosity >= 2 else failures[:SHOWN]
-        keys = ["?" if failure.key is None else str(failure.key) for failure in shown]
+        listed = failures if self._verbosity >= 2 else failures[:LISTED]
+        keys = ["?" if failure.key is None else str(failure.key) for failure in listed]
         width = max(map(len, ["Key", *keys]))
         self._command.stdout.write(f"\n{'Key':<{width}}  Error")
-        for key, failure in zip(keys, shown, strict=True):
+        for key, failure in zip(keys, listed, strict=True):
             self._command.stdout.write(f"{key:<{width}}  {printable(failure.error)}")
-        if len(failures) > len(shown):
-            more = len(failures) - len(shown)
-            self._command.stdout.write(f"... and {more:,} more, shown by --verbosity 2.")
+        if len(failures) > len(listed):
+            more = len(failures) - len(listed)
+            self._command.stdout.write(f"... and {more:,} more. --verbosity 2 lists them all.")
 
 
 def interrupted(result: BulkResult) -> CommandError:
-    """Return the error of a command that ended by Ctrl-C when the bulk was sent."""
-    return CommandError(f"Interrupted. {_goes_on(result)}", returncode=INTERRUPTED)
+    """Return the error of a command that was interrupted after the bulk was sent."""
+    return CommandError(f"Interrupted. {_continues(result)}", returncode=INTERRUPTED)
 
 
 def number_of(number: int, noun: str) -> str:
-    """Return a number of things: ``1 row``, ``1,000 rows``."""
+    """Return a number with its noun: ``1 row``, ``1,000 rows``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def keys_of(keys: Iterable[Any]) -> str:
-    """Return keys for a sentence."""
+    """Return keys as a list in a sentence."""
     return ", ".join(str(key) for key in keys)
 
 
 def in_one_line(error: BaseException) -> str:
-    """Return an error's type and message, in one line."""
+    """Return an error's type and message on one line."""
     return printable(f"{type(error).__name__}: {error}")
 
 
 def printable(text: str) -> str:
-    """Return a text in one line, without what would change a terminal."""
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    """Return a text on one line, without control characters."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def _show(progress: Progress, counts: Counts) -> None:
@@ -148,5 +148,5 @@ def _show(progress: Progress, counts: Counts) -> None:
     )
 
 
-def _goes_on(result: BulkResult) -> str:
-    return f"The workers go on; to see how far: manage.py bulk_result {result.id}"
+def _continues(result: BulkResult) -> str:
+    return f"The bulk continues. To see its progress: manage.py bulk_result {result.id}"

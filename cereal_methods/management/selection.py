@@ -1,4 +1,4 @@
-"""The rows that a command's options name."""
+"""The rows that a command's options select."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from django.core.exceptions import EmptyResultSet, FieldError, ValidationError
-from django.core.management.base import CommandError, CommandParser
-from django.db import DatabaseError, NotSupportedError, connections, models
+from django.core.management.base import CommandError
+from django.db import DatabaseError, NotSupportedError, models
 from django.db.models import Q
 
+from ..django_api.models import check_sql
 from ..exceptions import CerealError
-from ..keys import clean_key
-from ..references import ModelReference, written_to
+from ..rows.keys import clean_key
+from ..rows.reference import ModelReference
+from ..rows.routing import write_database
 
-#: Lookups that take several values, and would take a string for its letters.
+#: Lookups that take a list. Django would split a string into its characters.
 _TAKE_LISTS = ("__in", "__range")
 
 
 class Selection:
-    """Rows of a model: by filters, by keys, or all. It queries when it is asked.
+    """Rows of a model, by filters, by keys, or all of them. It queries when it is asked.
 
-    Raises ``CommandError`` where the options do not name rows, or not of the model.
+    Raises ``CommandError`` if the options do not select rows of the model.
     """
 
     def __init__(self, model: type[models.Model], options: Mapping[str, Any]) -> None:
@@ -30,14 +32,15 @@ class Selection:
         self._keys: list[Any] | None = None
         self._queryset: models.QuerySet[Any] = model._default_manager.using(options["database"])
         keys, filters = options["pks"], (*options["filters"], *options["excludes"])
-        given = [name for name, value in _kinds(keys, filters, options["all_rows"]) if value]
-        if not given:
+        kinds = ("--filter or --exclude", filters), ("--pk", keys), ("--all", options["all_rows"])
+        used = [name for name, value in kinds if value]
+        if not used:
             raise CommandError(
-                f"Say which rows of {model._meta.label}: with --filter, --exclude or --pk, or "
-                "with --all for every row."
+                f"Select rows of {model._meta.label} with --filter, --exclude or --pk, or use "
+                "--all for every row."
             )
-        if len(given) > 1:
-            raise CommandError(f"{' and '.join(given)} exclude each other. Use one of them.")
+        if len(used) > 1:
+            raise CommandError(f"{' and '.join(used)} cannot be combined. Use one of them.")
         if keys:
             self._keys = list(dict.fromkeys(self._key(key) for key in keys))
         elif filters:
@@ -45,14 +48,13 @@ class Selection:
 
     @property
     def rows(self) -> Any:
-        """What ``bulk_apply_async`` takes: a queryset, or references where keys are given.
+        """The rows for ``bulk_apply_async``: a queryset or, with ``--pk``, references.
 
-        Keys that are given are sent as they are: that a row is missing is for the
-        result to tell.
+        Keys are sent without looking for their rows. The result reports missing ones.
         """
         if self._keys is None:
             return self._queryset
-        using = written_to(self.model, self._queryset.db)
+        using = write_database(self.model, self._queryset.db)
         return [ModelReference(self.model._meta.label, key, using) for key in self._keys]
 
     def count(self) -> int:
@@ -60,18 +62,18 @@ class Selection:
         if self._keys is not None:
             return len(self._keys)
         try:
-            # A filter that joins may give a row twice; it is sent once.
+            # A filter with a join may return a row twice, but it is sent once.
             return self._queryset.order_by().values("pk").distinct().count()
         except DatabaseError as error:
             self._refuse(error)
 
-    def first(self, many: int) -> list[Any]:
-        """Return the first keys."""
+    def first_keys(self, number: int) -> list[Any]:
+        """Return the first keys. Raises ``CommandError`` if the database refuses."""
         if self._keys is not None:
-            return self._keys[:many]
+            return self._keys[:number]
         try:
             return list(
-                self._queryset.order_by("pk").values_list("pk", flat=True).distinct()[:many]
+                self._queryset.order_by("pk").values_list("pk", flat=True).distinct()[:number]
             )
         except DatabaseError as error:
             self._refuse(error)
@@ -88,103 +90,43 @@ class Selection:
             return clean_key(self.model._meta.pk, tuple(key) if isinstance(key, list) else key)
         except (CerealError, TypeError, ValueError, ValidationError) as error:
             raise CommandError(
-                f"--pk {text}: that is no primary key of {self.model._meta.label}: {_text(error)}"
+                f"--pk {text} is not a primary key of {self.model._meta.label}: {_text(error)}"
             ) from error
 
     def _filtered(self, filters: Sequence[str], excludes: Sequence[str]) -> models.QuerySet[Any]:
-        wanted = Q()
-        for given in filters:
-            condition = self._condition("--filter", given)
-            wanted &= condition
-        # All in one call: of a row's related rows, one must meet them all.
-        queryset = self._queryset.filter(wanted)
-        for given in excludes:
-            queryset = queryset.exclude(self._condition("--exclude", given))
+        conditions = Q()
+        for text in filters:
+            conditions &= self._condition("--filter", text)
+        # In one filter(), so that a single related row has to match all conditions.
+        queryset = self._queryset.filter(conditions)
+        for text in excludes:
+            queryset = queryset.exclude(self._condition("--exclude", text))
         return queryset
 
-    def _condition(self, option: str, given: str) -> Q:
-        name, equals, text = given.partition("=")
+    def _condition(self, option: str, text: str) -> Q:
+        name, equals, value_text = text.partition("=")
         if not (name and equals):
-            raise CommandError(f"{option} {given}: write it as field=value or field__lookup=value.")
-        value = _value(text)
+            raise CommandError(f"{option} {text}: write it as field=value or field__lookup=value.")
+        value = _value(value_text)
         if name.endswith(_TAKE_LISTS) and not isinstance(value, list):
             raise CommandError(
-                f"{option} {given}: {name} takes a list in JSON, as in {name}='[1, 2]' or "
+                f"{option} {text}: {name} takes a JSON list, as in {name}='[1, 2]' or "
                 f'{name}=\'["a", "b"]\'.'
             )
-        # A pair, since Q has keyword arguments of its own.
+        # As a pair, because Q has keyword arguments that are not lookups.
         condition = Q((name, value))
         try:
-            # Some mistakes show when the query is made, and others in its SQL.
-            query: Any = self._queryset.filter(condition).query
-            query.get_compiler(self._queryset.db).as_sql()
+            # Django reports some mistakes when it makes the query, and others in its SQL.
+            check_sql(self._queryset.filter(condition))
         except EmptyResultSet:
-            pass  # as for pk__in=[]: there are no such rows
+            pass  # for example pk__in=[]
         except (FieldError, TypeError, ValueError, ValidationError, NotSupportedError) as error:
-            raise CommandError(f"{option} {given}: {_text(error)}") from error
+            raise CommandError(f"{option} {text}: {_text(error)}") from error
         return condition
 
 
-def add_arguments(parser: CommandParser) -> None:
-    """Add the options that name rows."""
-    parser.add_argument(
-        "--filter",
-        action="append",
-        default=[],
-        dest="filters",
-        metavar="FIELD=VALUE",
-        help="Rows that match, as in status=paid, total__gte=5, pk__in=[1,2]; repeated: that match "
-        "all. A value that is JSON is taken as such; quoted ('\"5\"') it is a string.",
-    )
-    parser.add_argument(
-        "--exclude",
-        action="append",
-        default=[],
-        dest="excludes",
-        metavar="FIELD=VALUE",
-        help="Not the rows that match; repeated: that match any.",
-    )
-    parser.add_argument(
-        "--pk",
-        action="append",
-        default=[],
-        dest="pks",
-        metavar="KEY",
-        help="The row with this primary key; may be repeated. A composite key is a JSON list.",
-    )
-    parser.add_argument("--all", action="store_true", dest="all_rows", help="Every row.")
-    parser.add_argument(
-        "--database",
-        choices=tuple(connections),
-        metavar="ALIAS",
-        help="The database to read the rows from. By default the one that routers choose.",
-    )
-
-
-def json_of(option: str, given: Any, kind: type) -> Any:
-    """Return the value of an option in JSON, which must be a list or an object.
-
-    Values of that kind, which ``call_command`` may bring, are taken as they are.
-    Raises ``CommandError`` for anything else.
-    """
-    value = given
-    if isinstance(given, str):
-        try:
-            value = json.loads(given)
-        except ValueError as error:
-            raise CommandError(f"{option} {given}: that is no JSON: {error}.") from error
-    if not isinstance(value, kind):
-        expected = "a list, as in '[\"dhl\"]'" if kind is list else "an object, as in '{\"a\": 1}'"
-        raise CommandError(f"{option} {given}: it must be {expected}.")
-    return value
-
-
-def _kinds(keys: Any, filters: Any, all_rows: bool) -> tuple[tuple[str, Any], ...]:
-    return ("--filter or --exclude", filters), ("--pk", keys), ("--all", all_rows)
-
-
 def _value(text: Any) -> Any:
-    """Return what JSON says, or the text itself where it is none."""
+    """Return the value of a JSON text, or the text itself if it is not JSON."""
     if not isinstance(text, str):
         return text
     try:
@@ -194,7 +136,7 @@ def _value(text: Any) -> Any:
 
 
 def _no_constant(name: str) -> NoReturn:
-    # NaN and Infinity, which Python reads and JSON does not have, are names of customers.
+    # Python also parses NaN and Infinity, which are not JSON and may be meant as text.
     raise ValueError(name)
 
 

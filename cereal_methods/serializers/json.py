@@ -1,8 +1,8 @@
 """``cereal-json``: what kombu's ``json`` carries, and references.
 
-A body without references is what kombu's ``json`` writes. Beside references the JSON is
-compact. There a reference is ``{"$ref": 0}``. Data of the user's that has such a key itself is
-never taken for one: the body then names another key.
+A body without references is what kombu's ``json`` writes. In a body with references the JSON is
+compact, and a reference is ``{"$ref":0}``, with its position in the table. If the user's data
+has the key ``$ref``, the header line names another key.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
-from kombu.utils.json import JSONEncoder, object_hook
-
-from ..arguments import LazyArgs, LazyEmbed, LazyKwargs
+from ..celery_api.kombu import JSONEncoder, object_hook
 from ..exceptions import CerealError, UnsupportedValue
+from ..rows.container import ArgumentContainer
 from .body import BodyFormat, row_at
 from .tables import NoTable, Table
 
@@ -30,9 +29,9 @@ class JSONFormat(BodyFormat):
     newline = "\n"
 
     def encode(self, value: Any, table: Table) -> str:
-        """Return the JSON of ``value``, its references entered in ``table``."""
+        """Return the JSON of ``value``, and add its references to ``table``."""
         try:
-            encoder = _plain(table) if isinstance(table, NoTable) else _Encoder(table)
+            encoder = _plain_encoder(table) if isinstance(table, NoTable) else _Encoder(table)
             return encoder.encode(value)
         except (TypeError, ValueError) as error:
             if isinstance(error, CerealError):
@@ -44,8 +43,8 @@ class JSONFormat(BodyFormat):
             ) from error
 
     def decode(self, blob: str, rows: Sequence[Any], mark: str) -> Any:
-        """Return the value of the JSON, with ``rows[i]`` in the place of reference ``i``."""
-        # Most messages hold neither, and are decoded in half the time without a hook.
+        """Return the value of the JSON, with ``rows[i]`` in place of reference ``i``."""
+        # Most messages have neither, and without a hook decoding takes half the time.
         if f'"{mark}"' not in blob and '"__type__"' not in blob:
             return json.loads(blob)
 
@@ -62,45 +61,45 @@ class JSONFormat(BodyFormat):
             return json.loads(body)
         return json.loads(body, object_hook=object_hook)
 
-    def containers(self, body: Any) -> int:
-        """Return how many lists and dicts a body has at most."""
+    def max_depth(self, body: Any) -> int:
+        """Return the number of brackets, which is at least that of the levels."""
         if isinstance(body, str):
             return body.count("[") + body.count("{")
         return int(body.count(b"[") + body.count(b"{"))
 
-    def begins_call(self, body: Any) -> bool:
-        """Tell whether a body that cannot be read was that of a call."""
+    def looks_like_call(self, body: Any) -> bool:
+        """Whether an unreadable body was probably that of a call."""
         start, embed = ("[[", '"callbacks"') if isinstance(body, str) else (b"[[", b'"callbacks"')
         return bool(body.startswith(start)) and embed in body
 
     def is_ambiguous(self, blobs: Sequence[str], table: Table) -> bool:
-        """Tell whether the user's data has the mark in it."""
+        """Whether the user's data contains the mark."""
         mark = f'"{table.mark}"'
         return sum(blob.count(mark) for blob in blobs) != table.marks_written
 
 
 class _Encoder(JSONEncoder):
     def __init__(self, table: Table) -> None:
-        # Alone, it is kombu's; beside references, compact.
+        # Without references the JSON is kombu's, with references it is compact.
         super().__init__(separators=None if isinstance(table, NoTable) else (",", ":"))
         self.table = table
 
     def default(self, o: Any) -> Any:
-        if type(o) in _KOMBUS:
+        if type(o) in _KOMBU_TYPES:
             return JSONEncoder.default(self, o)
         place = self.table.place_of(o)
         if place is not None:
             self.table.marks_written += 1
             return {self.table.mark: place}
-        if isinstance(o, (LazyArgs, LazyKwargs, LazyEmbed)):
-            return o.plainly(references=self.table.is_call)
+        if isinstance(o, ArgumentContainer):
+            return o.with_references() if self.table.is_call else o.for_json()
         return super().default(o)
 
 
-_plain: Final = cache(_Encoder)
+_plain_encoder: Final = cache(_Encoder)
 
-#: What kombu's encoder writes by itself, and what is no reference.
-_KOMBUS: Final = frozenset(
+#: Types that kombu's encoder writes, so that no reference travels in their place.
+_KOMBU_TYPES: Final = frozenset(
     {datetime.datetime, datetime.date, datetime.time, decimal.Decimal, uuid.UUID, bytes}
 )
 

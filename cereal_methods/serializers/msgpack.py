@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kombu.exceptions import SerializerNotInstalled
 
-from ..arguments import with_plain_containers
 from ..exceptions import CerealError, InvalidMessage, UnsupportedValue
+from ..rows.container import with_plain_containers
 from .body import BodyFormat, as_bytes, row_at
 
 if TYPE_CHECKING:
@@ -21,25 +21,26 @@ except ImportError as error:
         "cereal-msgpack needs msgpack: pip install 'django-cereal-methods[msgpack]'"
     ) from error
 
-#: The extension type of a reference, and what stands before the reference's place in
-#: its data: the type may be one of the user's as well.
+#: The extension type of a reference, and what precedes the reference's position in its data. The
+#: user may have an extension type with the same code.
 _REFERENCE: Final = 0x43
 _MARK: Final = b"$ref"
 
-#: The bytes that no list and no dict begins with.
-_NO_CONTAINERS: Final = bytes(
+#: The bytes with which lists and dicts do not begin.
+_OTHERS: Final = bytes(
     byte for byte in range(256) if not (0x80 <= byte <= 0x9F or 0xDC <= byte <= 0xDF)
 )
 
 
-#: What every timestamp has in it, and the most of them that one dict may have as keys: how they
-#: are hashed is known, and a dict whose keys have one hash takes long.
+#: A byte that every timestamp contains.
 _TIMESTAMP: Final = b"\xff"
-_MOST_TIMESTAMPS: Final = 64
+#: The most timestamps among the keys of a dict. Python does not randomize their hashes, and a dict
+#: of n keys with the same hash takes n * n comparisons.
+_MAX_TIMESTAMP_KEYS: Final = 64
 
 
 def _unpack(blob: Any, **hooks: Any) -> Any:
-    if _TIMESTAMP in as_bytes(blob):  # most bodies have none, and take less time without a hook
+    if _TIMESTAMP in as_bytes(blob):  # most bodies have none, and take less time without the hook
         hooks["object_pairs_hook"] = _as_dict
     return msgpack.unpackb(blob, raw=False, strict_map_key=False, **hooks)
 
@@ -47,8 +48,8 @@ def _unpack(blob: Any, **hooks: Any) -> Any:
 def _as_dict(pairs: Any) -> dict[Any, Any]:
     pairs = list(pairs)
     if (
-        len(pairs) > _MOST_TIMESTAMPS
-        and sum(type(key) is msgpack.Timestamp for key, _ in pairs) > _MOST_TIMESTAMPS
+        len(pairs) > _MAX_TIMESTAMP_KEYS
+        and sum(type(key) is msgpack.Timestamp for key, _ in pairs) > _MAX_TIMESTAMP_KEYS
     ):
         raise InvalidMessage("The message has a dict with too many timestamps among its keys.")
     return dict(pairs)
@@ -60,7 +61,7 @@ class MsgpackFormat(BodyFormat):
     name = "cereal-msgpack"
 
     def encode(self, value: Any, table: Table) -> bytes:
-        """Return the MessagePack of ``value``, its references entered in ``table``."""
+        """Return the MessagePack of ``value``, and add its references to ``table``."""
 
         def default(obj: Any) -> Any:
             place = table.place_of(obj)
@@ -72,7 +73,7 @@ class MsgpackFormat(BodyFormat):
                 type(obj),
             )
 
-        # msgpack looks into lists and dicts without asking them, and these may not be filled yet.
+        # msgpack reads lists and dicts without calling their methods, so containers would be empty.
         value = with_plain_containers(value, references=table.is_call)
         try:
             packed: bytes = msgpack.packb(value, default=default, use_bin_type=True)
@@ -87,7 +88,7 @@ class MsgpackFormat(BodyFormat):
         return packed
 
     def decode(self, blob: bytes, rows: Sequence[Any], mark: str) -> Any:
-        """Return the packed value, with ``rows[i]`` in the place of reference ``i``."""
+        """Return the packed value, with ``rows[i]`` in place of reference ``i``."""
 
         def ext_hook(code: int, data: bytes) -> Any:
             if code == _REFERENCE and data.startswith(_MARK):
@@ -100,21 +101,21 @@ class MsgpackFormat(BodyFormat):
         """Return the value of a body that kombu's ``msgpack`` may have written."""
         return _unpack(body)
 
-    def containers(self, body: Any) -> int:
-        """Return how many lists and dicts a body has at most."""
-        return len(as_bytes(body).translate(None, _NO_CONTAINERS))
+    def max_depth(self, body: Any) -> int:
+        """Return the number of bytes that may begin a list or a dict."""
+        return len(as_bytes(body).translate(None, _OTHERS))
 
-    def begins_call(self, body: Any) -> bool:
-        """Tell whether a body that cannot be read was that of a call."""
+    def looks_like_call(self, body: Any) -> bool:
+        """Whether an unreadable body was probably that of a call."""
         data = as_bytes(body)
         return data[:1] == b"\x93" and b"\xa9callbacks" in data
 
     def seal(self, header: str, blobs: Sequence[bytes]) -> bytes:
-        """Return the body."""
+        """Return the body of a header line and blobs."""
         return b"".join((header.encode(), b"\n", *blobs))
 
     def open(self, data: Any) -> bytes:
-        """Return the body as one piece."""
+        """Return the header line and the blobs in one piece."""
         return as_bytes(data)
 
 

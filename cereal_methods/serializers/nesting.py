@@ -1,24 +1,24 @@
-"""How deep lists and dicts may be within each other where a body is read."""
+"""How deeply lists and dicts may be nested where a body is read."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-#: A header with more brackets than this may be nested too deep to be read.
-_FLAT: Final = 200
-#: How deep lists can be in a header's references: the keys of rows, each with many parts.
-_DEPTH: Final = 4
+#: A header line with at most this many characters or brackets cannot be nested too deeply.
+_SHORT: Final = 200
+#: The most levels of a header's references: rows, their keys, and the parts of a key.
+_MAX_REFERENCE_DEPTH: Final = 4
 
-#: How deep a consumer lets lists and dicts be in what it pickles; Python can do some 900 levels.
+#: The most levels of what a consumer pickles into its pool. Python can pickle some 900.
 DEEPEST: Final = 250
 _CONTAINERS: Final = frozenset({list, dict, tuple, set})
 
 
 def is_deep(value: Any) -> bool:
-    """Tell whether a value is nested more than ``DEEPEST`` levels deep, or contains itself."""
+    """Whether a value is nested more than ``DEEPEST`` levels deep, or contains itself."""
     level = [value]
     for _ in range(DEEPEST):
-        below: dict[int, Any] = {}  # each once: YAML may name one many times
+        below: dict[int, Any] = {}  # by id, because YAML may name a value many times
         for container in level:
             items = container.values() if type(container) is dict else container
             if not _CONTAINERS.isdisjoint(map(type, items)):
@@ -32,11 +32,11 @@ def is_deep(value: Any) -> bool:
 
 
 def is_too_deep(line: str, header: dict[str, Any]) -> bool:
-    """Tell whether a header's references are nested as those of no sender are."""
-    if len(line) <= _FLAT:
+    """Whether a header's references are nested more deeply than any sender writes them."""
+    if len(line) <= _SHORT:
         return False
     brackets = line.count("[") + line.count("{")
-    return brackets > _FLAT and _goes_below(header.get("refs"), _DEPTH)
+    return brackets > _SHORT and _goes_below(header.get("refs"), _MAX_REFERENCE_DEPTH)
 
 
 def _goes_below(value: Any, levels: int) -> bool:

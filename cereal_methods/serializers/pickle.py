@@ -1,7 +1,7 @@
-"""``cereal-pickle``: any Python value, with references in the place of instances.
+"""``cereal-pickle``: any Python value, with references in place of instances.
 
-A body is a version byte, a signature over the rest, and the rest. Not a byte of
-it is unpickled before the signature has been verified.
+A body is a version byte, a signature, and the content, which the signature covers together with
+the version. Nothing is unpickled before the signature has been verified.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ..arguments import LazyArgs, LazyEmbed, LazyKwargs
 from ..exceptions import (
     CerealError,
     InvalidMessage,
@@ -19,7 +18,8 @@ from ..exceptions import (
     UnknownVersion,
     UnsupportedValue,
 )
-from ..references import reference_of
+from ..rows.container import ArgumentContainer
+from ..rows.reference import reference_of
 from .body import BodyFormat, as_bytes
 from .signing import SIZE, sign, verify
 
@@ -31,23 +31,23 @@ _PROTOCOL: Final = 5
 
 
 def row(place: int) -> Any:
-    """Stand for the row at ``place`` in a pickle; the unpickler puts the row there."""
+    """Mark the position of a row in a pickle, where ``_Unpickler`` puts the row."""
     raise pickle.UnpicklingError("a cereal-pickle blob was unpickled by another unpickler")
 
 
-#: What is in a pickle with a row in it.
-_NAMES_ROWS: Final = __name__.encode()
+#: What every pickle with a row contains: the module of ``row``.
+_ROW_MODULE: Final = __name__.encode()
 
 
 class PickleFormat(BodyFormat):
     """The format of ``cereal-pickle``."""
 
     name = "cereal-pickle"
-    sealed = 1 + SIZE
+    header_offset = 1 + SIZE
     is_signed = True
 
     def encode(self, value: Any, table: Table) -> bytes:
-        """Return the pickle of ``value``, its references entered in ``table``."""
+        """Return the pickle of ``value``, and add its references to ``table``."""
         stream = io.BytesIO()
         pickler = _Pickler(stream, _PROTOCOL)
         pickler.table = table
@@ -57,33 +57,35 @@ class PickleFormat(BodyFormat):
             if isinstance(error, CerealError):
                 raise
             raise UnsupportedValue(
-                f"cereal-pickle cannot carry this value: {error}. Pass what it is made from."
+                f"cereal-pickle cannot carry this value: {error}. Pass the data that it is made "
+                "from."
             ) from error
         return stream.getvalue()
 
     def decode(self, blob: bytes, rows: Sequence[Any], mark: str) -> Any:
-        """Return the pickled value, with ``rows[i]`` in the place of reference ``i``."""
-        if _NAMES_ROWS not in blob:  # as most do not: half of the time
+        """Return the pickled value, with ``rows[i]`` in place of reference ``i``."""
+        if _ROW_MODULE not in blob:  # most do not contain it, and pickle.loads takes half the time
             return pickle.loads(blob)  # noqa: S301  (its signature was verified)
         unpickler = _Unpickler(io.BytesIO(blob))
         unpickler.rows = rows
         return unpickler.load()
 
-    def peek(self, blob: bytes, rows: Sequence[Any], mark: str) -> Any:
-        """Return the pickled value with blanks for objects whose class would be imported."""
-        peeker = _Peeker(io.BytesIO(blob))
-        peeker.rows = rows
-        return peeker.load()
+    def safe_view(self, blob: bytes, rows: Sequence[Any], mark: str) -> Any:
+        """Return the pickled value, with placeholders for objects of the user's classes."""
+        unpickler = _SafeUnpickler(io.BytesIO(blob))
+        unpickler.rows = rows
+        return unpickler.load()
 
     def seal(self, header: str, blobs: Sequence[bytes]) -> bytes:
-        """Return the signed body."""
+        """Return the signed body of a header line and blobs."""
         content = b"".join((header.encode(), b"\n", *blobs))
         return b"".join((_VERSION, sign(_VERSION, content), content))
 
     def open(self, data: Any) -> bytes:
-        """Return what was signed.
+        """Return the header line and the blobs in one piece, after verifying the signature.
 
-        Raises ``UnknownVersion`` or ``SignatureMismatch`` if it is not to be read.
+        Raises ``UnknownVersion`` if a newer release wrote the body, ``SignatureMismatch`` if the
+        signature is wrong, otherwise ``InvalidMessage`` if it is not a ``cereal-pickle`` body.
         """
         body = as_bytes(data)
         version, content = body[:1], body[1 + SIZE :]
@@ -91,23 +93,24 @@ class PickleFormat(BodyFormat):
             if not version or version[0] > 31 or version in b"\t\n\r":
                 raise InvalidMessage("The message is not a cereal-pickle body.")
             raise UnknownVersion(
-                f"The message has version {version[0]} of cereal-pickle and this process knows "
-                "version 1. Deploy workers before what sends to them.",
+                f"The message has version {version[0]} of cereal-pickle, and this process reads "
+                "version 1. Deploy the workers before the senders.",
                 version[0],
             )
         if not verify(body[1 : 1 + SIZE], _VERSION, content):
             raise SignatureMismatch(
-                "The signature of a cereal-pickle message does not match, so nothing of it was "
-                "read. It was changed on its way, sent by someone without the key, or signed "
-                "with a key that is neither SECRET_KEY (or CEREAL_METHODS['SIGNING_KEY']) nor "
-                "among its fallbacks here. Compare the keys, and who can write to the broker."
+                "The signature of a cereal-pickle message does not match, so the message was not "
+                "read. It was changed on its way, sent by somebody without the key, or signed "
+                "with a key that is neither SECRET_KEY (or CEREAL_METHODS['SIGNING_KEY']) nor one "
+                "of its fallbacks here. Compare the keys of sender and worker, and check who can "
+                "write to the broker."
             )
         return content
 
 
 class _Pickler(pickle.Pickler):
-    # reducer_override is asked about objects that are not of a basic type only,
-    # and it is this pickler's alone: no other pickle in the process changes.
+    # pickle does not call reducer_override for basic types, and no other pickler in the process
+    # has this one.
     table: Table
 
     def reducer_override(self, obj: Any) -> Any:
@@ -116,8 +119,8 @@ class _Pickler(pickle.Pickler):
         reference = reference_of(obj)
         if reference is not None:
             return row, (self.table.add(reference),)
-        if isinstance(obj, (LazyArgs, LazyKwargs, LazyEmbed)):
-            plain = obj.plainly(references=self.table.is_call)
+        if isinstance(obj, ArgumentContainer):
+            plain = obj.with_references() if self.table.is_call else obj.for_json()
             return type(plain), (plain,)
         return NotImplemented
 
@@ -131,12 +134,12 @@ class _Unpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-# Values that say more than their class name and that nothing of the user's makes.
+# The classes of values that logs and monitors may show, and that run no code of the user's.
 _PLAIN_MODULES: Final = frozenset({"datetime", "decimal", "uuid", "collections"})
 _PLAIN_BUILTINS: Final = frozenset({"set", "frozenset", "bytearray", "complex", "list", "dict"})
 
 
-class _Peeker(_Unpickler):
+class _SafeUnpickler(_Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (
             module == __name__
@@ -144,13 +147,13 @@ class _Peeker(_Unpickler):
             or (module == "builtins" and name in _PLAIN_BUILTINS)
         ):
             return super().find_class(module, name)
-        return type(name, (_Blank,), {"shown": f"<{module}.{name}>"})
+        return type(name, (_Placeholder,), {"text": f"<{module}.{name}>"})
 
 
-class _Blank:
-    """Stands for an object whose class is not imported; takes whatever a pickle does to it."""
+class _Placeholder:
+    """In place of an object whose class is not imported. It ignores what a pickle does to it."""
 
-    shown = "<object>"
+    text = "<object>"
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         return super().__new__(cls)
@@ -158,17 +161,20 @@ class _Blank:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
-    def _take(self, *args: Any) -> None:
+    def __call__(self, *args: Any) -> Any:
+        return self  # a function, or a method of a class that is not imported
+
+    def _ignore(self, *args: Any) -> None:
         pass
 
-    __setstate__: Callable[..., None] = _take
-    __setitem__: Callable[..., None] = _take
-    append: Callable[..., None] = _take
-    extend: Callable[..., None] = _take
-    add: Callable[..., None] = _take
+    __setstate__: Callable[..., None] = _ignore
+    __setitem__: Callable[..., None] = _ignore
+    append: Callable[..., None] = _ignore
+    extend: Callable[..., None] = _ignore
+    add: Callable[..., None] = _ignore
 
     def __repr__(self) -> str:
-        return self.shown
+        return self.text
 
 
 FORMAT: Final = PickleFormat()

@@ -8,9 +8,9 @@ from typing import Final
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
 
 from .. import conf
+from ..django_api.databases import setting_changed
 
 #: Bytes of a signature.
 SIZE: Final = 32
@@ -19,12 +19,18 @@ _PURPOSE: Final = b"cereal_methods.serializers.pickle"
 
 
 def sign(prefix: bytes, content: bytes) -> bytes:
-    """Return the signature of ``prefix`` and ``content``, ``SIZE`` bytes, by the current key."""
+    """Return the signature of ``prefix`` and ``content`` by the current key: ``SIZE`` bytes.
+
+    Raises ``ImproperlyConfigured`` if a key is empty.
+    """
     return _digest(_signers(prefix)[0], content)
 
 
 def verify(signature: bytes, prefix: bytes, content: bytes) -> bool:
-    """Tell whether the current key or one of its fallbacks made the signature."""
+    """Whether the current key or one of its fallbacks made the signature, in constant time each.
+
+    Raises ``ImproperlyConfigured`` if a key is empty.
+    """
     for signer in _signers(prefix):
         if hmac.compare_digest(signature, _digest(signer, content)):
             return True
@@ -32,7 +38,7 @@ def verify(signature: bytes, prefix: bytes, content: bytes) -> bool:
 
 
 def _digest(signer: hmac.HMAC, content: bytes) -> bytes:
-    # Half the time of hmac.digest, which looks its algorithm up and takes in the key each time.
+    # hmac.digest takes twice as long: it looks up the algorithm and hashes the key each time.
     copy = signer.copy()
     copy.update(content)
     return copy.digest()
@@ -40,9 +46,9 @@ def _digest(signer: hmac.HMAC, content: bytes) -> bytes:
 
 @cache
 def _signers(prefix: bytes) -> list[hmac.HMAC]:
-    """Return what signs with the current key and its fallbacks, the prefix taken in."""
+    """Return an HMAC over the prefix for the current key and for each of its fallbacks."""
     check_keys()
-    # No variable holds the keys: pages and mails of errors show those of all that is running.
+    # Keep signing keys out of local variables so that error pages cannot show them.
     return [
         hmac.new(_derive(secret), prefix, "sha256")
         for secret in (conf.get("SIGNING_KEY") or settings.SECRET_KEY, *_fallbacks())
@@ -55,41 +61,40 @@ def _fallbacks() -> list[str | bytes]:
 
 
 def check_keys() -> None:
-    """Raise ``ImproperlyConfigured`` for a key that everybody knows: one that is empty."""
-    found = weak_keys()
-    if found:
-        raise ImproperlyConfigured(f"{found} {REMEDY}")
+    """Raise ``ImproperlyConfigured`` if a key is empty, and so known to everybody."""
+    problem = weak_keys()
+    if problem:
+        raise ImproperlyConfigured(f"{problem} {REMEDY}")
 
 
-#: What is to be done about an empty key.
+#: What to do about an empty key.
 REMEDY: Final = (
-    "Whoever can write to the broker can sign with it, and run any code in the workers. Take it "
-    "out of the settings, or give it the value that it should have."
+    "Anybody who can write to the broker can sign with it, and run any code in the workers. Remove "
+    "it from the settings, or give it its value."
 )
 
 
 def weak_keys() -> str:
-    """Return what is wrong with the keys that sign and verify, without the keys; or no text."""
-    found = []
+    """Return what is wrong with the keys of Django's settings, without the keys, or ``""``.
+
+    ``conf`` validates the keys in ``CEREAL_METHODS``.
+    """
+    names = []
     if not conf.get("SIGNING_KEY") and not is_key(settings.SECRET_KEY):
-        found.append("SECRET_KEY")
-    if not _has_own_fallbacks():
-        # Each character of a text would be a key.
+        names.append("SECRET_KEY")
+    fallbacks = conf.get("SIGNING_KEY_FALLBACKS")
+    if fallbacks is None:
+        # Each character of a string would be a key.
         is_list = isinstance(settings.SECRET_KEY_FALLBACKS, (list, tuple))
         if not is_list or not all(map(is_key, settings.SECRET_KEY_FALLBACKS)):
-            found.append("SECRET_KEY_FALLBACKS")
-    if not found:
+            names.append("SECRET_KEY_FALLBACKS")
+    if not names:
         return ""
-    return f"{' and '.join(found)}: a key is empty, or is neither text nor bytes."
-
-
-def _has_own_fallbacks() -> bool:
-    fallbacks = conf.get("SIGNING_KEY_FALLBACKS")
-    return fallbacks is not None
+    return f"{' and '.join(names)}: a key is empty, or is neither a string nor bytes."
 
 
 def is_key(value: object) -> bool:
-    """Whether a value is a text or bytes, and not empty."""
+    """Whether a value is a string or bytes, and neither empty nor blank."""
     return isinstance(value, (str, bytes)) and bool(value.strip())
 
 
@@ -97,13 +102,14 @@ setting_changed.connect(lambda **kwargs: _signers.cache_clear(), weak=False)
 
 
 def _derive(secret: str | bytes) -> bytes:
-    # A key of its own for each purpose, as in django.utils.crypto.salted_hmac.
+    # Derived, so that a signature made for another purpose is not valid here: see Django's
+    # django.utils.crypto.salted_hmac.
     return hmac.digest(as_bytes(secret), _PURPOSE, "sha256")
 
 
 def as_bytes(secret: str | bytes) -> bytes:
-    """Return the bytes of a key. Never fails, as pages of errors would show the key.
+    """Return the bytes of a key. Never fails, because error pages would show the key.
 
-    Texts from the environment hold what is not UTF-8 there as lone surrogates.
+    Strings from the environment contain lone surrogates for bytes that are not UTF-8.
     """
     return secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret

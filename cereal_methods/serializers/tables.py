@@ -1,4 +1,4 @@
-"""The table of a body's references, and how a body without any does without one."""
+"""The table of a body's references, and how a body without references is written without one."""
 
 from __future__ import annotations
 
@@ -6,19 +6,31 @@ from typing import Any, Final
 
 from django.db import models
 
-from ..references import ModelReference, QuerySetReference, Reference, reference_of
-from ..stand_ins import Row, Rows
+from ..rows.lazy import LazyRow, LazyRows
+from ..rows.reference import ModelReference, QuerySetReference, Reference, reference_of
 
-#: The key of a reference in a blob of JSON, unless the arguments have it themselves.
+#: The key of a reference in ``cereal-json``, unless the user's data has that key too.
 MARK: Final = "$ref"
 
 _LEAVES: Final = frozenset({int, str, float, bool, type(None), list, dict})
-#: What a reference travels for.
-REFERENCED: Final = (models.Model, ModelReference, QuerySetReference, models.QuerySet, Row, Rows)
+
+#: The types of values in whose place a reference travels.
+REFERENCED: Final = (
+    models.Model,
+    ModelReference,
+    QuerySetReference,
+    models.QuerySet,
+    LazyRow,
+    LazyRows,
+)
 
 
 class Table:
-    """The references of a body that is being written, each one once."""
+    """The references of a body that is being written, each once.
+
+    ``places`` are the positions of the references. ``is_call`` tells whether the body is a
+    call's and not a result's, ``marks_written`` how often a reference was written.
+    """
 
     def __init__(self, mark: str = MARK, *, is_call: bool = True) -> None:
         self.places: dict[Reference, int] = {}
@@ -27,21 +39,21 @@ class Table:
         self.marks_written = 0
 
     def add(self, reference: Reference) -> int:
-        """Return the place of a reference."""
+        """Add a reference, unless the table has it, and return its position."""
         return self.places.setdefault(reference, len(self.places))
 
     def place_of(self, value: Any) -> int | None:
-        """Return the place of what travels for ``value``, or None if that is the value itself."""
+        """Return the position of the value's reference, or None if the value itself travels."""
         reference = reference_of(value)
         return None if reference is None else self.add(reference)
 
 
 class NoTable(Table):
-    """Takes the place of the table while a body is written that should have no references."""
+    """What an encoder gets in place of a table while a body seems to have no references."""
 
     def place_of(self, value: Any) -> int | None:
-        """Return None. Raises ``ReferenceFound`` where the body needs a table after all."""
-        if isinstance(value, REFERENCED):  # nothing is asked of it: a queryset would query
+        """Return None. Raises ``ReferenceFound`` if the body needs a table after all."""
+        if isinstance(value, REFERENCED):  # by type alone: a queryset's reference takes a query
             raise ReferenceFound
         return None
 
@@ -51,11 +63,11 @@ PLAIN_RESULT: Final = NoTable(is_call=False)
 
 
 class ReferenceFound(Exception):
-    """A body has references, and so it needs a header."""
+    """A body has references, so it is written again with a header line."""
 
 
 def have_rows(args: Any, kwargs: Any) -> bool:
-    """Tell whether an argument is a row; those within others are found as they are encoded."""
+    """Whether an argument is a row. Rows within other arguments are found while encoding."""
     for value in args or ():
         if type(value) not in _LEAVES and isinstance(value, REFERENCED):
             return True

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from kombu.exceptions import SerializerNotInstalled
 
-from ..arguments import LazyArgs, LazyEmbed, LazyKwargs
 from ..exceptions import InvalidMessage, UnsupportedValue
-from .body import BodyFormat, row_at
+from ..rows.container import ArgumentContainer
+from .body import BEGINNING, BEGINNING_BYTES, BodyFormat, row_at
 from .nesting import DEEPEST
 
 if TYPE_CHECKING:
@@ -23,15 +23,19 @@ except ImportError as error:
     ) from error
 
 
-#: How many values may stand there again by an alias (``*id001``), all told.
-_MOST_REPEATED: Final = 1_000_000
+#: The most values of a body that aliases (``*id001``) may repeat.
+_MAX_REPEATED: Final = 1_000_000
 
-#: How many brackets may be open at once; the encoder indents, and has them for empty lists.
-_MOST_BRACKETS: Final = 64
+#: The most brackets that may be open at once. The encoder uses them only for empty lists and dicts.
+_MAX_BRACKETS: Final = 64
 
-#: Characters of a number of 64 bits, and how many longer ones a dict may have as keys.
-_LONGEST_KEY: Final = 20
-_MOST_LARGE_KEYS: Final = 64
+#: The most characters of an integer of 64 bits.
+_INTEGER_LENGTH: Final = 20
+#: The most longer integers among the keys of a dict. Python does not randomize their hashes, and a
+#: dict of n keys with the same hash takes n * n comparisons.
+_MAX_LONG_KEYS: Final = 64
+#: The most characters of an integer.
+_MAX_INTEGER_LENGTH: Final = 5000
 
 
 class YAMLFormat(BodyFormat):
@@ -41,13 +45,13 @@ class YAMLFormat(BodyFormat):
     newline = "\n"
 
     def encode(self, value: Any, table: Table) -> str:
-        """Return the YAML of ``value``, its references entered in ``table``."""
+        """Return the YAML of ``value``, and add its references to ``table``."""
 
         def dumper(*args: Any, **kwargs: Any) -> _Dumper:
             return _Dumper(table, *args, **kwargs)
 
         try:
-            # Not allow_unicode: the header counts characters, the broker bytes.
+            # Without allow_unicode: the header counts characters, and a broker carries bytes.
             text: str = yaml.dump(value, Dumper=dumper)
         except yaml.representer.RepresenterError as error:
             raise UnsupportedValue(
@@ -58,7 +62,7 @@ class YAMLFormat(BodyFormat):
         return text
 
     def decode(self, blob: str, rows: Sequence[Any], mark: str) -> Any:
-        """Return the value of the YAML, with ``rows[i]`` in the place of reference ``i``."""
+        """Return the value of the YAML, with ``rows[i]`` in place of reference ``i``."""
         loader = _Loader(blob)
         loader.rows = rows
         try:
@@ -66,21 +70,21 @@ class YAMLFormat(BodyFormat):
         finally:
             loader.dispose()
 
-    def has_header(self, body: Any, beginning: Any) -> bool:
-        """Tell whether a body has a header: kombu's ``yaml`` writes no dict that begins so."""
-        return bool(body.startswith(beginning))
+    def has_header(self, body: Any) -> bool:
+        """Whether a body has a header line. kombu's ``yaml`` does not write a dict that way."""
+        return bool(body.startswith(BEGINNING if isinstance(body, str) else BEGINNING_BYTES))
 
     def decode_plain(self, body: str) -> Any:
         """Return the value of a body that kombu's ``yaml`` may have written."""
-        # Empty lines say nothing there, and take PyYAML ten microseconds each.
+        # Leading empty lines have no meaning, and PyYAML takes ten microseconds for each.
         return self.decode(body.lstrip("\n"), (), "")
 
-    def containers(self, body: Any) -> int:
-        """Return how many lists and dicts a body has at most; one may contain itself."""
+    def max_depth(self, body: Any) -> int:
+        """Return the number of characters, or more than ``DEEPEST`` if there may be an alias."""
         return DEEPEST + 1 if ("*" if isinstance(body, str) else b"*") in body else len(body)
 
-    def begins_call(self, body: Any) -> bool:
-        """Tell whether a body that cannot be read was that of a call."""
+    def looks_like_call(self, body: Any) -> bool:
+        """Whether an unreadable body was probably that of a call."""
         start, embed = ("- ", "callbacks:") if isinstance(body, str) else (b"- ", b"callbacks:")
         return bool(body.startswith(start)) and embed in body
 
@@ -91,13 +95,15 @@ class _Dumper(yaml.SafeDumper):
         self.table = table
 
     def represent_undefined(self, data: Any) -> Any:
-        # The last resort of SafeDumper, for whatever has no representer: here so
-        # that a lazy proxy of an instance (request.user) is one as well.
+        # SafeDumper calls this for types without a representer. A representer for models would
+        # miss lazy proxies of instances, such as request.user.
         place = self.table.place_of(data)
         if place is not None:
             return self.represent_scalar("!ref", str(place))
-        if isinstance(data, (LazyArgs, LazyKwargs, LazyEmbed)):
-            return self.represent_data(data.plainly(references=self.table.is_call))
+        if isinstance(data, ArgumentContainer):
+            return self.represent_data(
+                data.with_references() if self.table.is_call else data.for_json()
+            )
         if isinstance(data, dict):  # a Signature
             return self.represent_dict(data)
         if isinstance(data, (list, tuple)):
@@ -109,7 +115,8 @@ _Dumper.add_representer(cast("Any", None), _Dumper.represent_undefined)
 
 
 class _Loader(yaml.SafeLoader):
-    # What the encoder never writes is refused where a few bytes of it take minutes.
+    # A few bytes can keep PyYAML busy for minutes. What does so, and the encoder never writes, is
+    # refused.
     rows: Sequence[Any]
 
     def __init__(self, stream: Any) -> None:
@@ -119,7 +126,7 @@ class _Loader(yaml.SafeLoader):
         self.sizes: dict[Any, int] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        # Aliases are cheap here, and grow without bounds for who walks what they stand for.
+        # An alias takes no time here, but expands without limit when the value is traversed.
         event = self.peek_event()  # type: ignore[no-untyped-call]
         before = self.composed
         self.composed += 1
@@ -128,41 +135,42 @@ class _Loader(yaml.SafeLoader):
             size = self.sizes.get(node, 0)
             self.composed += size
             self.repeated += size
-            if self.repeated > _MOST_REPEATED:
-                raise InvalidMessage("The YAML of a message repeats itself without bounds.")
+            if self.repeated > _MAX_REPEATED:
+                raise InvalidMessage("The YAML of a message expands without limit.")
         elif event.anchor is not None:
             self.sizes[node] = self.composed - before
         return node
 
     def fetch_flow_collection_start(self, token_class: Any) -> None:
-        # The scanner looks through all the brackets that are open, at every token.
-        if self.flow_level >= _MOST_BRACKETS:
-            raise InvalidMessage("The YAML of a message has too many brackets within brackets.")
+        # At every token the scanner goes through all open brackets.
+        if self.flow_level >= _MAX_BRACKETS:
+            raise InvalidMessage("The YAML of a message has too many nested brackets.")
         super().fetch_flow_collection_start(token_class)
 
     def flatten_mapping(self, node: Any) -> None:
         if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
-            raise InvalidMessage("The YAML of a message has a merge key, which is not read.")
+            raise InvalidMessage("The YAML of a message has a merge key, which is refused.")
         super().flatten_mapping(node)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        # Numbers of one hash are easily found, and a dict of them takes long. Numbers of 64 bits
-        # have at most a few.
-        large = sum(
-            len(key.value) > _LONGEST_KEY
+        # Integers of 64 bits cannot have many equal hashes.
+        long_keys = sum(
+            len(key.value) > _INTEGER_LENGTH
             for key, _ in node.value
             if key.tag == "tag:yaml.org,2002:int"
         )
-        if large > _MOST_LARGE_KEYS:
-            raise InvalidMessage("The YAML of a message has a dict with too many huge keys.")
+        if long_keys > _MAX_LONG_KEYS:
+            raise InvalidMessage(
+                "The YAML of a message has a dict with too many huge integers among its keys."
+            )
         return super().construct_mapping(node, deep)
 
     def construct_int(self, node: Any) -> int:
         text = self.construct_scalar(node)
-        if ":" in text or len(text) > 5000:
+        if ":" in text or len(text) > _MAX_INTEGER_LENGTH:
             raise InvalidMessage(
-                "The YAML of a message has a number in base 60 or of thousands of digits, which is "
-                "not read."
+                "The YAML of a message has an integer in base 60 or with thousands of digits, "
+                "which is refused."
             )
         return self.construct_yaml_int(node)
 

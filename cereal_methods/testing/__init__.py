@@ -1,7 +1,7 @@
-"""Helpers for the tests of projects: which tasks were sent, running them, counting fetches.
+"""Test helpers, which record the tasks that are sent, run them and count fetches.
 
-They need no broker, no worker and no result backend, and work in Django's
-``TestCase``, in pytest and elsewhere. pytest finds them as fixtures too.
+They do not need a broker, a worker or a result backend. They work in Django's ``TestCase`` and
+in pytest, which also finds them as fixtures.
 """
 
 from __future__ import annotations

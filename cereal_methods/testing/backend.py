@@ -1,21 +1,22 @@
-"""A result backend in memory, for the time of a recording."""
+"""The result backend of a recording, in memory."""
 
 from __future__ import annotations
 
 import threading
 from typing import Any, NoReturn
 
-from celery.backends.base import KeyValueStoreBackend
 from celery.states import IGNORED, READY_STATES
 
+from ..celery_api.backends import KeyValueStoreBackend, result_key
 from ..exceptions import RecordingError
+from ..results.waiting import NeverWaits
 
 
-class RecordedResults(KeyValueStoreBackend):
-    """Keeps results as any key-value backend does: encoded with the result serializer.
+class RecordedResults(KeyValueStoreBackend, NeverWaits):
+    """Stores results in memory, encoded by the result serializer.
 
-    Nothing else runs while someone waits for a result, so waiting for one that is
-    not there raises ``RecordingError`` in the place of waiting for ever.
+    Tasks run in the same thread, so nothing can produce a result while a test waits for it.
+    Waiting for a result that does not exist raises ``RecordingError``.
     """
 
     implements_incr = True
@@ -41,34 +42,34 @@ class RecordedResults(KeyValueStoreBackend):
         self._store[key] = value
 
     def delete(self, key: Any) -> None:
-        """Forget a key."""
+        """Delete what is stored under a key."""
         self._store.pop(key, None)
 
     def incr(self, key: Any) -> int:
-        """Count the tasks of a chord that are done."""
+        """Count a completed task of a chord, and return the new number."""
         with self._lock:
             self._store[key] = self._store.get(key, 0) + 1
             count: int = self._store[key]
             return count
 
     def is_cached(self, task_id: str) -> bool:
-        """Whether a result is at hand; the error of a chord names its part by that."""
-        return self.get_key_for_task(task_id) in self._store
+        """Whether a result is stored; Celery finds the failed task of a chord with it."""
+        return result_key(self, task_id) in self._store
 
     def get_many(self, task_ids: Any, *args: Any, **options: Any) -> Any:
-        """Give the records of tasks that have ended. Raises what ``wait_for`` raises."""
+        """Return the records of completed tasks. Raises the errors of ``wait_for``."""
         ids = list(task_ids)
         for task_id in ids:
             self.wait_for(task_id)
         return super().get_many(ids, *args, **options)
 
     def wait_for(self, task_id: str, *args: Any, **options: Any) -> Any:
-        """Return the record of a task that has ended. Raises ``RecordingError`` if it has not."""
+        """Return the record of a completed task. Raises ``RecordingError`` if it is not."""
         meta = self.get_task_meta(task_id)
         if meta["status"] == IGNORED:
             raise RecordingError(
-                f"Task {task_id} was discarded: its result is never ready, and get() on it waits "
-                "for its timeout. Look at its state.",
+                f"Task {task_id} was discarded, so its result is never ready and get() would not "
+                "return. Check its state instead.",
                 task_id,
             )
         if meta["status"] not in READY_STATES:
@@ -76,9 +77,9 @@ class RecordedResults(KeyValueStoreBackend):
         return meta
 
     def refuse_to_wait(self, about: str) -> NoReturn:
-        """Raise ``RecordingError``: what is waited for has not run."""
+        """Raise ``RecordingError``, because a task has not run yet."""
         raise RecordingError(
-            f"The result {about} is not there: its task is recorded, and has not run. Call run() "
-            "of the recorder before you ask for results.",
+            f"The result {about} does not exist: its task was recorded, but has not run. Call "
+            "run() of the recorder first.",
             about,
         )

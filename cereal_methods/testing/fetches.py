@@ -1,4 +1,4 @@
-"""Counting the queries that fetch rows for tasks."""
+"""Counting the queries that fetch rows."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from .. import hydration
+from ..rows.queries import wrappers
 
 _COLUMNS: Final = re.compile("^SELECT .*? FROM")
 
 
 @contextmanager
 def assert_num_fetches(num: int) -> Iterator[list[str]]:
-    """Assert that a block makes ``num`` queries to fetch rows for tasks and results.
+    """Assert that a block fetches the rows of references with ``num`` queries.
 
-    Counted are the queries in the place of references, in all threads: those of
-    ``self`` and other instances, with ``prefetch_related`` among them. Queries that
-    methods make themselves are not. Gives the list of the queries' SQL, which
-    grows as they are made, with their columns left out. Raises ``AssertionError`` with that list.
+    The queries of ``self`` and of other instances count, those of ``prefetch_related`` and
+    those of other threads included. The queries of the methods themselves do not count. The
+    block receives a list of the SQL so far, as strings without the columns. Raises
+    ``AssertionError`` with that list.
     """
     __tracebackhide__ = True
-    made: list[str] = []
+    queries: list[str] = []
 
-    def note(execute: Callable[..., Any], sql: str, params: Any, *rest: Any) -> Any:
-        made.append(_COLUMNS.sub("SELECT ... FROM", f"{sql} {params}", count=1))
+    def record(execute: Callable[..., Any], sql: str, params: Any, *rest: Any) -> Any:
+        queries.append(_COLUMNS.sub("SELECT ... FROM", f"{sql} {params}", count=1))
         return execute(sql, params, *rest)
 
-    hydration.wrappers.append(note)
+    wrappers.append(record)
     try:
-        yield made
+        yield queries
     finally:
-        hydration.wrappers.remove(note)
-    if len(made) != num:
-        listed = "".join(f"\n  {place}. {sql}" for place, sql in enumerate(made, 1))
-        were = "1 fetch was" if len(made) == 1 else f"{len(made)} fetches were"
-        raise AssertionError(f"{were} made, {num} expected{':' if made else '.'}{listed}")
+        wrappers.remove(record)
+    if len(queries) != num:
+        listed = "".join(f"\n  {place}. {sql}" for place, sql in enumerate(queries, 1))
+        made = "1 fetch was" if len(queries) == 1 else f"{len(queries)} fetches were"
+        raise AssertionError(f"{made} made, {num} expected{':' if queries else '.'}{listed}")

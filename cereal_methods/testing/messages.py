@@ -1,4 +1,4 @@
-"""Messages as a worker would get them."""
+"""Recorded messages, as a worker would receive them."""
 
 from __future__ import annotations
 
@@ -7,33 +7,35 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from celery import signature
-from celery.utils.time import maybe_iso8601, maybe_make_aware
 from kombu import Message
-from kombu.serialization import registry  # type: ignore[attr-defined]
 
-from ..arguments import plainly
-from .calls import Call, Expected
+from ..celery_api.kombu import serializer_of
+from ..celery_api.tasks import maybe_iso8601, maybe_make_aware
+from ..rows.container import with_references
+from .calls import Call
 
 if TYPE_CHECKING:
     from celery.result import AsyncResult
+
+    from .expected import Expected
 
 R_co = TypeVar("R_co", covariant=True)
 
 
 class SentTask(Generic[R_co]):
-    """One message that was sent: ``<SentTask shop.Order.ship <shop.Order 5> 'dhl'>``."""
+    """A message that was sent: ``<SentTask shop.Order.ship <shop.Order 5> 'dhl'>``."""
 
     def __init__(
         self, app: Any, message: Message, queue: str, countdown: float | None = None
     ) -> None:
         self._app = app
-        #: The message itself: ``body`` in its bytes, ``headers``, ``properties``.
+        #: kombu's message: ``body`` (bytes), ``headers`` and ``properties`` (dicts).
         self.message: Any = message
-        #: The name of the queue.
+        #: str: the name of the queue.
         self.queue = queue
-        #: The seconds of ``countdown=``, or None. Retries have one too.
+        #: float: the seconds of ``countdown=``, also of a retry, or None.
         self.countdown = countdown
-        #: Whether a recorder has run it.
+        #: bool: whether a recorder has run it.
         self.has_run = False
         self._backend = app.backend
 
@@ -51,13 +53,12 @@ class SentTask(Generic[R_co]):
 
     @property
     def serializer(self) -> str:
-        """The name of the serializer that the message was written by."""
-        found: str = registry.type_to_name[self.message.content_type]
-        return found
+        """The name of the message's serializer."""
+        return serializer_of(self.message.content_type)
 
     @cached_property
     def _parts(self) -> tuple[Any, ...]:
-        # A copy: the message decodes once, and its containers are the run's.
+        # Of a copy, because a message decodes only once and the run needs its containers.
         message = self.message
         copy = Message(
             body=message.body,
@@ -65,72 +66,72 @@ class SentTask(Generic[R_co]):
             content_encoding=message.content_encoding,
             accept={message.content_type},
         )
-        return plainly(*copy.decode())
+        return with_references(*copy.decode())
 
     @cached_property
     def call(self) -> Call:
-        """What is called: the row, the arguments."""
+        """The call: the row and the arguments."""
         args, kwargs, _ = self._parts
         return Call.of(self.name, args, kwargs, self.message.content_type)
 
     @property
     def row(self) -> Any:
-        """The reference of ``self``, that of a batch's rows, or None."""
+        """The reference of ``self`` or of a batch's rows, or None."""
         return self.call.row
 
     @property
     def args(self) -> tuple[Any, ...]:
-        """The method's positional arguments, with references in the place of instances."""
+        """The method's positional arguments, with references instead of instances."""
         return self.call.args
 
     @property
     def kwargs(self) -> dict[str, Any]:
-        """The method's keyword arguments, with references in the place of instances."""
+        """The method's keyword arguments, with references instead of instances."""
         return dict(self.call.kwargs)
 
     @property
     def eta(self) -> datetime.datetime | None:
-        """The time before which no worker runs it, or None."""
+        """The earliest time at which a worker runs it, or None."""
         return self._time("eta")
 
     @property
     def expires(self) -> datetime.datetime | None:
-        """The time after which no worker runs it, or None."""
+        """The time after which workers discard it, or None."""
         return self._time("expires")
 
     @property
     def chain(self) -> list[Call]:
-        """The calls that follow it in its chain, in their order."""
+        """The calls that follow it in its chain, in order."""
         return [call for each in reversed(self._embedded("chain")) for call in self._calls(each)]
 
     @property
     def callbacks(self) -> list[Call]:
-        """The calls that are linked to its success."""
+        """The calls that follow if it succeeds."""
         return [call for each in self._embedded("callbacks") for call in self._calls(each)]
 
     @property
     def errbacks(self) -> list[Call]:
-        """The calls that are linked to its failure."""
+        """The calls that follow if it fails."""
         return [call for each in self._embedded("errbacks") for call in self._calls(each)]
 
     @property
     def chord(self) -> Call | None:
-        """The body of the chord that it is a part of, or None."""
+        """The call of the body of its chord, or None."""
         body = self._parts[2].get("chord") if self._parts[2] else None
         return next(iter(self._calls(body)), None) if body else None
 
     @property
     def result(self) -> AsyncResult[R_co]:
-        """Its result, which is there when the recorder has run it."""
+        """Its result, which exists when the recorder has run it."""
         found: AsyncResult[R_co] = self._app.AsyncResult(self.id, backend=self._backend)
         return found
 
     def is_of(self, expected: Expected) -> bool:
-        """Whether it is what a test expects."""
-        return self.call.is_of(expected)
+        """Whether its call is the expected one."""
+        return expected.matches(self.call)
 
     def describe(self) -> str:
-        """Return the call, and what is not usual about it, in words."""
+        """Return the call and the options that differ from the defaults, as text."""
         text = " | ".join(map(repr, [self.call, *self.chain]))
         notes = [f"queue {self.queue!r}"] if self.queue != self._app.amqp.default_queue.name else []
         if self.countdown:

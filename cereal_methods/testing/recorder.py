@@ -1,4 +1,4 @@
-"""What a test asks: which tasks were sent, and to run them."""
+"""The recorder, which tells a test what was sent, and runs it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
-from celery import current_app
-
+from ..celery_api.tasks import get_current_app
 from ..exceptions import RecordingError
 from . import running
-from .calls import Expected
 from .commits import Commits
+from .expected import Expected
 from .messages import SentTask
 from .recordings import Recording
 
 if TYPE_CHECKING:
     from celery import Celery, Task
 
-    from ..bound import BoundModelTask
+    from ..sending.bound import BoundModelTask
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,35 +29,34 @@ _LISTED: Final = 50
 
 @contextmanager
 def record_tasks(app: Celery | None = None, *, commit: bool = True) -> Iterator[RecordedTasks]:
-    """Record what a block sends, in the place of sending it.
+    """Record the tasks that a block sends, instead of sending them.
 
-    Nothing of the app reaches a broker or a result backend meanwhile, from any thread;
-    ``task_always_eager`` is off. Recorders may be nested: each has all that is sent in
-    its block.
+    Messages of all threads are recorded; none reaches a broker or a result backend, and
+    ``task_always_eager`` is off. Recorders can be nested: each records what its block sends.
 
-    In a ``TestCase`` what waits for a commit that would have been is run, such as
-    ``delay_on_commit``: when the recorder is asked, when another task is sent, and at
-    the end. ``commit=False`` leaves that to the test. ``app`` is the current app by
-    default.
+    - ``app``: the Celery app to record. By default the current app.
+    - ``commit`` (bool): whether to run ``on_commit`` callbacks in a ``TestCase``, as soon as only
+      the test's own transaction is open. They run when the recorder is used, when another task is
+      sent, and at the end of the block.
     """
     recorder = RecordedTasks(app, commit=commit)
     try:
         yield recorder
-        recorder.come()
+        recorder.run_commit_callbacks()
     finally:
         recorder.close()
 
 
 class RecordedTasks(Sequence[SentTask[Any]]):
-    """The tasks that were sent since its beginning, oldest first, as a sequence.
+    """A sequence of the tasks that were sent, oldest first.
 
-    Methods are named as ``order.ship``, which is that of one row, or as ``Order.ship``:
-    that of any, or of the row that is the first argument. Celery tasks and names of
-    tasks will do as well.
+    Its methods take ``order.ship`` for the method of one row, ``Order.ship`` for that of any
+    row (or of the row that is the first argument), a Celery task, or the name of a task (str).
+    They raise ``RecordingError`` for anything else.
     """
 
     def __init__(self, app: Celery | None = None, *, commit: bool = True) -> None:
-        self._app: Any = app or current_app._get_current_object()  # type: ignore[attr-defined]
+        self._app: Any = app or get_current_app()
         self._sent: list[SentTask[Any]] = []
         self._commits = Commits()
         self._commit = commit
@@ -66,22 +64,22 @@ class RecordedTasks(Sequence[SentTask[Any]]):
         self._recording: Recording | None = Recording.join(self._app, self)
 
     def close(self) -> None:
-        """End the recording; what was recorded can still be looked at."""
+        """End the recording. The messages can still be inspected."""
         if self._recording is not None:
             self._recording.leave(self)
             self._recording = None
 
-    def come(self) -> None:
-        """Run what waits for a commit that would have been by now."""
+    def run_commit_callbacks(self) -> None:
+        """Run the ``on_commit`` callbacks whose transaction would have committed."""
         if self._commit and self._recording is not None:
-            self._commits.come()
+            self._commits.run_callbacks()
 
     def before_message(self) -> None:
-        """Learn that a message will be sent: after those that wait for an earlier commit."""
-        self.come()
+        """Run pending ``on_commit`` callbacks before a message is recorded."""
+        self.run_commit_callbacks()
 
     def take(self, sent: SentTask[Any]) -> None:
-        """Learn of a message that was sent."""
+        """Record a message."""
         self._sent.append(sent)
 
     @overload
@@ -91,20 +89,20 @@ class RecordedTasks(Sequence[SentTask[Any]]):
     def __getitem__(self, index: slice) -> list[SentTask[Any]]: ...
 
     def __getitem__(self, index: Any) -> Any:
-        self.come()
+        self.run_commit_callbacks()
         return self._sent[index]
 
     def __len__(self) -> int:
-        self.come()
+        self.run_commit_callbacks()
         return len(self._sent)
 
     def __iter__(self) -> Iterator[SentTask[Any]]:
-        self.come()
+        self.run_commit_callbacks()
         return iter(list(self._sent))
 
     def clear(self) -> None:
-        """Forget what was sent so far."""
-        self.come()
+        """Forget the messages so far."""
+        self.run_commit_callbacks()
         self._sent.clear()
 
     @overload
@@ -117,7 +115,7 @@ class RecordedTasks(Sequence[SentTask[Any]]):
     def of(self, method: str) -> list[SentTask[Any]]: ...
 
     def of(self, method: Any) -> Any:
-        """Return the messages of a method, or of it on one row, whatever their arguments."""
+        """Return the messages of a method or task, with any arguments."""
         expected = Expected.of(method)
         return [sent for sent in self if sent.is_of(expected)]
 
@@ -143,15 +141,16 @@ class RecordedTasks(Sequence[SentTask[Any]]):
     def assert_sent(self, method: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Assert that a task was sent, and return its first message.
 
-        Without arguments: with any. With some: with these, by place or by name, and
-        with the method's defaults. Instances are equal if they are the same row.
+        Without arguments, any arguments match. Otherwise they are compared by parameter, with
+        the method's defaults. Instances are equal if they are the same row. Raises
+        ``AssertionError``, and ``TypeError`` for arguments that the method does not take.
         """
         __tracebackhide__ = True
         expected = Expected.of(method, args, kwargs)
         for sent in self:
             if sent.is_of(expected):
                 return sent
-        raise AssertionError(f"{expected!r} was not sent. {self._told()}")
+        raise AssertionError(f"{expected!r} was not sent. {self._summary()}")
 
     @overload
     def assert_not_sent(self, method: BoundModelTask[..., Any], /) -> None: ...
@@ -173,46 +172,48 @@ class RecordedTasks(Sequence[SentTask[Any]]):
     def assert_not_sent(self, method: str, /, *args: Any, **kwargs: Any) -> None: ...
 
     def assert_not_sent(self, method: Any, /, *args: Any, **kwargs: Any) -> None:
-        """Assert that a task was not sent: without arguments, not with any."""
+        """Assert that a task was not sent; without arguments, that it was not sent at all."""
         __tracebackhide__ = True
         expected = Expected.of(method, args, kwargs)
         if any(sent.is_of(expected) for sent in self):
-            raise AssertionError(f"{expected!r} was sent. {self._told()}")
+            raise AssertionError(f"{expected!r} was sent. {self._summary()}")
 
     def assert_num_sent(self, num: int, method: Any = None, /) -> None:
-        """Assert that ``num`` messages were sent, in all or of a method."""
+        """Assert that ``num`` messages were sent, in all or of one method or task."""
         __tracebackhide__ = True
-        found = list(self) if method is None else self.of(method)
-        if len(found) != num:
+        messages = list(self) if method is None else self.of(method)
+        if len(messages) != num:
             of = "" if method is None else f" of {Expected.of(method)!r}"
-            were = "1 message was" if len(found) == 1 else f"{len(found)} messages were"
-            raise AssertionError(f"{were} sent{of}, {num} expected. {self._told()}")
+            count = len(messages)
+            sent = "1 message was" if count == 1 else f"{count} messages were"
+            raise AssertionError(f"{sent} sent{of}, {num} expected. {self._summary()}")
 
     def run(
         self, *, propagate: bool = True, limit: int = 1000, elsewhere: Collection[str] = ()
     ) -> list[SentTask[Any]]:
-        """Run what was sent as a worker would, and what that sends, until nothing is left.
+        """Run the messages as a worker would, and what they send, until none is left.
 
-        Each message is decoded by its serializer, its rows are fetched, its callbacks,
-        errbacks, chain and chord follow, and so do its retries, without waiting for any
-        countdown. It runs in this thread, in the transaction that the test is in.
-        Returns the messages that ran, in order.
+        Each message is decoded by its serializer and its rows are fetched. Callbacks, errbacks,
+        chains, chords and retries run too, without waiting for a countdown. Everything runs in
+        this thread and in the test's transaction. Return the messages that ran, in order.
 
-        When all is done, the first exception that a task has failed by is raised, unless
-        ``propagate`` is false: then ask their results. ``elsewhere`` names tasks that
-        other projects run. Raises ``RecordingError`` after ``limit`` messages, for a
-        task that this process does not know, and when the recording is over.
+        - ``propagate`` (bool): whether to raise the first failure of a task, after all have run.
+        - ``limit`` (int): the number of messages after which to raise ``RecordingError``.
+        - ``elsewhere`` (list of str): the names of tasks that other projects run.
+
+        Raises ``RecordingError`` for a task that this process does not know, for a serializer
+        that workers do not accept, and after the recording has ended.
         """
         recording = self._recording
         if recording is None:
             raise RecordingError(
-                "The recording is over, and what its tasks send would go to the broker. Call "
-                "run() inside of the with block."
+                "The recording has ended, so tasks would be sent to the broker. Call run() inside "
+                "the with block."
             )
         if self._is_running:
             raise RecordingError(
-                "A recorded task has called run() of the recorder that is running it. The tasks "
-                "that it sends run after it."
+                "A task called run() of the recorder that is running it. Remove the call: the "
+                "tasks that it sends run after it."
             )
         ran: list[SentTask[Any]] = []
         failures: list[Exception] = []
@@ -221,19 +222,19 @@ class RecordedTasks(Sequence[SentTask[Any]]):
             while (sent := self._next(elsewhere)) is not None:
                 if len(ran) >= limit:
                     raise RecordingError(
-                        f"{limit:,} messages have run, and more are left: does a task send itself "
-                        f"for ever? Next is {sent.describe()}. Most were of "
-                        f"{_commonest(ran)}. If they are so many, call run(limit=...).",
+                        f"{limit:,} messages have run, and there are more. Does a task send itself "
+                        f"without end? {_most_common(ran)}The next one is {sent.describe()}. To "
+                        "run more messages, pass run(limit=...).",
                         sent,
                     )
                 sent.has_run = True
                 try:
                     failures.extend(running.run(sent, recording))
-                except RecordingError:  # it has not
+                except RecordingError:  # it has not run
                     sent.has_run = False
                     raise
                 ran.append(sent)
-                self.come()
+                self.run_commit_callbacks()
         finally:
             self._is_running = False
         if failures and propagate:
@@ -241,21 +242,21 @@ class RecordedTasks(Sequence[SentTask[Any]]):
         return ran
 
     def _next(self, elsewhere: Collection[str]) -> SentTask[Any] | None:
-        waiting = (each for each in self if not each.has_run and each.name not in elsewhere)
+        waiting = (sent for sent in self if not sent.has_run and sent.name not in elsewhere)
         return next(waiting, None)
 
-    def _told(self) -> str:
-        """Return what was sent, in words."""
-        told = "Nothing was sent."
+    def _summary(self) -> str:
+        """Return a text about what was sent, and what waits for a commit."""
+        text = "Nothing was sent."
         if self._sent:
             lines = [f"\n  {place}. {sent.describe()}" for place, sent in _numbered(self._sent)]
             more = len(self._sent) - len(lines)
-            told = f"Sent were:{''.join(lines)}" + (f"\n  and {more} more" if more else "")
+            text = f"Sent were:{''.join(lines)}" + (f"\n  and {more} more" if more else "")
         if self._recording is not None:
             for alias, count in Counter(self._commits.waiting()).items():
                 callbacks = "1 callback waits" if count == 1 else f"{count} callbacks wait"
-                told += f"\n{callbacks} for a transaction in {alias!r} to commit."
-        return told
+                text += f"\n{callbacks} for a transaction in {alias!r} to commit."
+        return text
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._sent!r}>"
@@ -265,5 +266,6 @@ def _numbered(sent: Iterable[SentTask[Any]]) -> list[tuple[int, SentTask[Any]]]:
     return list(zip(range(1, _LISTED + 1), sent, strict=False))
 
 
-def _commonest(ran: Sequence[SentTask[Any]]) -> str:
-    return Counter(sent.name for sent in ran).most_common(1)[0][0] if ran else "none"
+def _most_common(ran: Sequence[SentTask[Any]]) -> str:
+    counts = Counter(sent.name for sent in ran).most_common(1)
+    return "".join(f"Most of them were {name} ({count:,}). " for name, count in counts)

@@ -1,30 +1,39 @@
-"""Celery apps that send nothing for a while, but hand their messages to recorders.
+"""Celery apps whose messages are recorded instead of sent.
 
-A message is taken where Celery gives it to its broker's producer: routed, with all
-headers, and encoded by its serializer. It is what a worker would get.
+A message is taken where Celery hands it to the producer of its broker: routed, with all headers,
+and encoded by its serializer. A worker would receive the same message.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from kombu import Message, Producer
-
+from ..celery_api.backends import (
+    replace_attribute,
+    replace_backend,
+    replace_message_functions,
+    replace_setting,
+)
+from ..celery_api.kombu import CapturingProducer
 from ..exceptions import RecordingError
+from ..running import durability
 from .backend import RecordedResults
 from .messages import SentTask
 
+if TYPE_CHECKING:
+    from kombu import Message
+
 
 class Recorder(Protocol):
-    """What wants to know of messages."""
+    """Records the messages of an app."""
 
     def before_message(self) -> None:
-        """Learn that a message will be sent."""
+        """Do what has to come before a message."""
 
     def take(self, sent: SentTask[Any]) -> None:
-        """Learn of a message that was sent."""
+        """Record a message."""
 
 
 _lock: Final = threading.RLock()
@@ -32,7 +41,7 @@ _recordings: Final[dict[int, Recording]] = {}
 
 
 class Recording:
-    """One app while it has recorders: with a backend in memory, and without a broker."""
+    """An app that is being recorded, with a result backend in memory and without a broker."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -43,78 +52,74 @@ class Recording:
 
     @classmethod
     def join(cls, app: Any, recorder: Recorder) -> Recording:
-        """Add a recorder to an app's recording, which the first one begins."""
+        """Add a recorder to an app's recording; the first recorder starts it."""
         with _lock:
             recording = _recordings.get(id(app))
             if recording is None:
                 recording = cls(app)
-                recording._begin()
+                recording._start()
                 _recordings[id(app)] = recording
             recording.recorders.append(recorder)
             return recording
 
     def leave(self, recorder: Recorder) -> None:
-        """Take a recorder out. The last one ends the recording."""
+        """Remove a recorder; the last one ends the recording."""
         with _lock:
             self.recorders.remove(recorder)
             if not self.recorders:
                 del _recordings[id(self.app)]
                 self._end()
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         app = self.app
-        # Before 5.6 Celery reads Django's settings first, by their names with a prefix.
-        changes, keys = app.conf.changes, app.conf._to_keys("task_always_eager")
-        self._eager = {key: changes.get(key) for key in keys}
-        changes.update(dict.fromkeys(keys, False))
-        self._create = app.amqp.create_task_message
-        self._send = app.amqp.send_task_message
         self._replaced = [
-            _replace(app.amqp, "create_task_message", self._count_down),
-            _replace(app.amqp, "send_task_message", self._record),
-            _replace(app.control, "broadcast", self._control),
+            replace_setting(app, "task_always_eager", False),
+            durability.turn_off(app),
+            replace_message_functions(app, self._create, self._send),
+            replace_attribute(app.control, "broadcast", self._control),
+            replace_backend(app, RecordedResults(app)),
         ]
-        self._backend = app._backend_cache
-        app._backend_cache = RecordedResults(app)
 
     def _end(self) -> None:
-        app = self.app
-        for key, value in self._eager.items():
-            if value is None:
-                app.conf.changes.pop(key, None)
-            else:
-                app.conf.changes[key] = value
-        app._backend_cache = self._backend
         for put_back in self._replaced:
             put_back()
 
-    def _count_down(
-        self, task_id: str, name: str, args: Any = None, kwargs: Any = None, *rest: Any, **more: Any
+    def _create(
+        self,
+        create: Callable[..., Any],
+        task_id: str,
+        name: str,
+        args: Any = None,
+        kwargs: Any = None,
+        *rest: Any,
+        **more: Any,
     ) -> Any:
-        # A message has the time that it means, and not the seconds.
+        # A message contains the time, not the countdown.
         self._countdowns[task_id] = rest[0] if rest else more.get("countdown")
-        return self._create(task_id, name, args, kwargs, *rest, **more)
+        return create(task_id, name, args, kwargs, *rest, **more)
 
-    def _record(self, producer: Any, name: str, message: Any, **options: Any) -> Any:
+    def _send(
+        self, send: Callable[..., Any], producer: Any, name: str, message: Any, **options: Any
+    ) -> Any:
         if "task" not in message.headers:
             raise RecordingError(
                 f"{name} is sent by message protocol 1, which cannot be recorded. Remove "
-                "CELERY_TASK_PROTOCOL from the settings: protocol 2 is Celery's default.",
+                "CELERY_TASK_PROTOCOL from the settings. The default is protocol 2.",
                 name,
             )
         for recorder in list(self.recorders):
             recorder.before_message()
-        return self._send(_Publisher(self, producer), name, message, **options)
+        return send(_Publisher(self, producer), name, message, **options)
 
     def publish(self, message: Message, queue: str) -> None:
-        """Hand a message to the recorders."""
+        """Pass a message to the recorders."""
         countdown = self._countdowns.pop(message.headers["id"], None)
         sent: SentTask[Any] = SentTask(self.app, message, queue, countdown)
         for recorder in list(self.recorders):
             recorder.take(sent)
 
     def _control(self, command: str, arguments: Any = None, **options: Any) -> Any:
-        """Take what is broadcast to workers; there is none, so that none replies."""
+        """Remember the tasks that a broadcast revokes. No worker replies."""
         if command == "revoke":
             ids = arguments["task_id"]
             self.revoked.update([ids] if isinstance(ids, str) else ids)
@@ -126,69 +131,14 @@ class Recording:
         return [] if options.get("reply") else None
 
 
-def _replace(owner: Any, name: str, value: Any) -> Callable[[], None]:
-    """Set an attribute of one object, and return what takes it back."""
-    before = vars(owner).get(name)
-    setattr(owner, name, value)
-
-    def put_back() -> None:
-        if before is None:
-            del vars(owner)[name]
-        else:
-            setattr(owner, name, before)
-
-    return put_back
-
-
-# Typed for what it takes in general; Celery hands it a part of that.
-_Base: Any = Producer
-
-
-class _Publisher(_Base):  # type: ignore[misc]
-    """Stands for the producer of the broker: encodes a message and keeps it."""
+class _Publisher(CapturingProducer):
+    """Replaces the broker's producer, and passes messages to a recording."""
 
     def __init__(self, recording: Recording, producer: Any) -> None:
+        super().__init__(producer)
         self._recording = recording
-        self._producer = producer
-        super().__init__(None)
 
-    @property
-    def connection(self) -> Any:
-        # Celery asks it which errors are worth another try; it is not connected.
-        return self._producer.connection
-
-    def publish(self, body: Any, *, retry: bool = False, **options: Any) -> Any:
-        """Encode a message as for the broker, and hand it to the recorders."""
-        return super().publish(body, retry=False, **options)
-
-    def _publish(
-        self,
-        body: Any,
-        priority: int,
-        content_type: str,
-        content_encoding: str,
-        headers: dict[str, Any],
-        properties: dict[str, Any],
-        routing_key: str,
-        mandatory: bool,
-        immediate: bool,
-        exchange: str,
-        declare: Any,
-        *rest: Any,
-    ) -> None:
-        if "task" not in headers:  # Celery's event that a task was sent
-            return
-        message = Message(
-            body=_as_bytes(body, content_encoding),
-            content_type=content_type,
-            content_encoding=content_encoding,
-            headers=headers,
-            properties={**properties, "priority": priority},
-            delivery_info={"exchange": exchange, "routing_key": routing_key},
-        )
-        queue = next((each.name for each in declare if hasattr(each, "routing_key")), routing_key)
-        self._recording.publish(message, queue)
-
-
-def _as_bytes(body: Any, encoding: str) -> Any:
-    return body.encode(encoding) if isinstance(body, str) else body
+    def capture(self, message: Message, queue: str) -> None:
+        """Pass a message on, unless it is Celery's event that a task was sent."""
+        if "task" in message.headers:
+            self._recording.publish(message, queue)

@@ -1,4 +1,4 @@
-"""``manage.py model_tasks``: the methods that are Celery tasks, and how they are sent."""
+"""``manage.py model_tasks``: a list of the methods that are Celery tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from ..method_tasks import MethodTask, method_tasks, narrow
+from ...django_api.models import prefetch_target
+from ...sending.method_tasks import MethodTask, method_tasks
+from ..method_tasks import narrow
 
 _HEADINGS: Final = (
     "Method",
@@ -22,9 +24,9 @@ _HEADINGS: Final = (
 
 
 class Command(BaseCommand):
-    """Lists method tasks, as a table or in JSON."""
+    """Lists method tasks as a table or as JSON."""
 
-    help = "Lists the methods that are Celery tasks, and how they are sent."
+    help = "Lists the methods that are Celery tasks, with their options."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the command's options."""
@@ -32,21 +34,21 @@ class Command(BaseCommand):
             "names",
             nargs="*",
             metavar="app_label[.Model]",
-            help="Only those of these apps and models.",
+            help="List only the methods of these apps and models.",
         )
         parser.add_argument("--format", choices=("table", "json"), default="table")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """List them."""
-        found = method_tasks()
+        """List the method tasks."""
+        tasks = method_tasks()
         if options["names"]:
-            found = narrow(options["names"], found)
+            tasks = narrow(options["names"], tasks)
         if options["format"] == "json":
-            self.stdout.write(json.dumps([_as_dict(each) for each in found], indent=2, default=str))
-        elif found:
-            self._write_table([_HEADINGS, *(_as_row(each) for each in found)])
+            self.stdout.write(json.dumps([_as_dict(task) for task in tasks], indent=2, default=str))
+        elif tasks:
+            self._write_table([_HEADINGS, *(_as_row(task) for task in tasks)])
         else:
-            self.stdout.write("No method is a task there.")
+            self.stdout.write("These models have no method tasks.")
 
     def _write_table(self, rows: list[tuple[str, ...]]) -> None:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -56,61 +58,61 @@ class Command(BaseCommand):
             self.stdout.write(line, self.style.MIGRATE_HEADING if number == 0 else None)
 
 
-def _as_row(each: MethodTask) -> tuple[str, ...]:
+def _as_row(method: MethodTask) -> tuple[str, ...]:
     return (
-        each.label,
-        each.task.name,
-        each.runs_on,
-        each.task.serializer,
-        each.queue or "?",
-        ", ".join(_policies(each)) or "-",
-        ", ".join(each.aliases) or "-",
-        each.description or "-",
+        method.label,
+        method.task.name,
+        method.runs_on,
+        method.task.serializer,
+        method.queue or "?",
+        ", ".join(_policies(method)) or "-",
+        ", ".join(method.aliases) or "-",
+        method.description or "-",
     )
 
 
-def _policies(each: MethodTask) -> list[str]:
-    """Return what differs from the defaults."""
-    found = _as_dict(each)
-    told = []
-    if found["on_missing"] != "raise":
-        told.append(f"on_missing={found['on_missing']}")
-    if found["on_commit"]:
-        told.append("on_commit")
-    lock = found["select_for_update"]
+def _policies(method: MethodTask) -> list[str]:
+    """Return the options that differ from the defaults."""
+    options = _as_dict(method)
+    policies = []
+    if options["on_missing"] != "raise":
+        policies.append(f"on_missing={options['on_missing']}")
+    if options["on_commit"]:
+        policies.append("on_commit")
+    lock = options["select_for_update"]
     if lock:
-        options = "" if lock is True else f"({', '.join(name for name in lock if lock[name])})"
-        told.append(f"select_for_update{options}")
+        names = "" if lock is True else f"({', '.join(name for name in lock if lock[name])})"
+        policies.append(f"select_for_update{names}")
     for name in ("select_related", "prefetch_related"):
-        if found[name] is True:
-            told.append(name)
-        elif found[name]:
-            told.append(f"{name}={'+'.join(found[name])}")
-    if found["manager"]:
-        told.append(f"manager={found['manager']}")
-    return told
+        if options[name] is True:
+            policies.append(name)
+        elif options[name]:
+            policies.append(f"{name}={'+'.join(options[name])}")
+    if options["manager"]:
+        policies.append(f"manager={options['manager']}")
+    return policies
 
 
-def _as_dict(each: MethodTask) -> dict[str, Any]:
-    policy, task = each.policy, each.task
+def _as_dict(method: MethodTask) -> dict[str, Any]:
+    policy, task = method.policy, method.task
     on_missing: Any = policy.on_missing
     if callable(on_missing):
         on_missing = getattr(on_missing, "__qualname__", repr(on_missing))
     related = policy.select_related
     lock = policy.select_for_update
     return {
-        "method": each.label,
+        "method": method.label,
         "task": task.name,
-        "model": each.model._meta.label,
-        "runs_on": each.runs_on,
+        "model": method.model._meta.label,
+        "runs_on": method.runs_on,
         "serializer": task.serializer,
-        "queue": each.queue,
+        "queue": method.queue,
         "on_missing": on_missing,
-        "on_commit": each.on_commit,
+        "on_commit": method.on_commit,
         "select_for_update": False if lock is None else dict(lock) or True,
         "select_related": related if isinstance(related, bool) else list(related),
-        "prefetch_related": [getattr(p, "prefetch_to", p) for p in policy.prefetch_related],
+        "prefetch_related": [prefetch_target(each) for each in policy.prefetch_related],
         "manager": policy.manager,
-        "aliases": list(each.aliases),
-        "description": each.description,
+        "aliases": list(method.aliases),
+        "description": method.description,
     }

@@ -1,4 +1,4 @@
-/* Where something is to be filled in, begin there; never on the button, which sends. */
+/* Focus the first field, or the first with an error, and never the button that sends. */
 'use strict';
 {
     const form = document.getElementById('model-task-form');

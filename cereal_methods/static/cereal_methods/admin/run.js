@@ -1,10 +1,10 @@
-/* Shows how far a run is, until it is complete. The texts are the server's. */
+/* Updates the progress of a run until it is complete. The server provides the texts. */
 'use strict';
 {
     const page = document.getElementById('model-task-run');
     const find = (name) => page.querySelector(`[data-${name}]`);
     const bar = find('bar');
-    const SOONEST = 1000; // milliseconds between two answers
+    const INTERVAL = 1000; // milliseconds
     let announced = Math.floor(bar.value * 4 / bar.max);
 
     function setText(element, text) {
@@ -13,7 +13,7 @@
         }
     }
 
-    // For those who do not see the bar: each quarter, and the end.
+    // For screen readers: announce each quarter and the end.
     function announce(progress) {
         const quarter = progress.total ? Math.floor(progress.completed * 4 / progress.total) : 4;
         if (quarter > announced) {
@@ -48,7 +48,7 @@
 
     function showFailures(progress) {
         const body = find('failures').querySelector('tbody');
-        // A row that is there already stays: its link may have the focus.
+        // Keep rows that are listed already, because a link in them may have the focus.
         const shown = new Map(Array.from(body.rows, (tr) => [keyOf(tr), tr]));
         const wanted = progress.failures.map((row) => {
             const key = JSON.stringify([row.url, row.text, row.error]);
@@ -87,14 +87,14 @@
     }
 
     async function ask() {
-        const begun = performance.now();
+        const started = performance.now();
         let isComplete = false;
         try {
             const response = await fetch(page.dataset.url, {
                 headers: {Accept: 'application/json'}, redirect: 'manual',
             });
             if (response.type === 'opaqueredirect' || response.status === 403 || response.status === 404) {
-                location.reload(); // logged out, or the run is known no more: the server says so
+                location.reload(); // logged out, or the run has expired: the server explains
                 return;
             }
             if (!response.ok) {
@@ -107,11 +107,11 @@
             find('unavailable').hidden = false;
         }
         if (!isComplete) {
-            // What takes the server long is asked for less often.
-            const took = performance.now() - begun;
-            setTimeout(ask, Math.max(SOONEST, 2 * took));
+            // Ask less often if the server takes long.
+            const took = performance.now() - started;
+            setTimeout(ask, Math.max(INTERVAL, 2 * took));
         }
     }
 
-    setTimeout(ask, SOONEST);
+    setTimeout(ask, INTERVAL);
 }

@@ -1,0 +1,1 @@
+"""What tasks leave in the result backend: instances in results, and one result for a whole bulk."""

@@ -1,0 +1,1 @@
+"""What a row is on the wire, and how it is fetched."""

@@ -1,0 +1,1 @@
+"""What a worker does with a message, from its arrival to the method's end."""

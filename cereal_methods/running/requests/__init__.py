@@ -1,0 +1,1 @@
+"""What a worker's consumer does for messages whose task ends outside of its function."""

@@ -1,0 +1,1 @@
+"""Everything that a caller does: the decorators, and the ways of sending."""

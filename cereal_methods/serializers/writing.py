@@ -1,0 +1,158 @@
+"""Writing bodies: with a header line, or without references as kombu's serializer does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from celery import current_app
+from django.db import models
+
+from ..exceptions import CerealError, EncodingFailed, SerializerNotAccepted, UnsupportedValue
+from ..rows.container import ArgumentContainer
+from ..rows.reference import THIS, ModelReference, QuerySetReference, Reference
+from ..rows.wire import reference_from_plain
+from .acceptance import check_accepted
+from .frame import EMPTY_EMBED
+from .header import header_line
+from .tables import MARK, PLAIN_CALL, PLAIN_RESULT, REFERENCED, ReferenceFound, Table, have_rows
+
+if TYPE_CHECKING:
+    from .body import BodyFormat
+
+_EMBED_KEYS: Final = EMPTY_EMBED.keys()
+
+
+def dumps(body_format: BodyFormat, body: Any, name: str) -> Any:
+    """Return the encoded body of a message or a result. See ``BodyFormat.dumps``."""
+    try:
+        call = _as_call(body)
+        if call is None:
+            return _dumps_result(body_format, body)
+        check_accepted(name)
+        return _dumps_call(body_format, *call)
+    except SerializerNotAccepted:
+        raise
+    except CerealError as error:
+        raise EncodingFailed(error, error.about) from error
+
+
+def _dumps_call(body_format: BodyFormat, args: Any, kwargs: Any, *embeds: Any) -> Any:
+    # The message of a retry has the containers that came in the first message.
+    if type(args) is not tuple and isinstance(args, ArgumentContainer):
+        args = args.with_references()
+    if type(kwargs) is not dict and isinstance(kwargs, ArgumentContainer):
+        kwargs = kwargs.with_references()
+    this = _own_reference(kwargs[THIS]) if kwargs and THIS in kwargs else None
+    if this is not None:
+        kwargs = {key: value for key, value in kwargs.items() if key != THIS}
+    elif not body_format.is_signed and not have_rows(args, kwargs):
+        try:
+            return _encode(body_format, (args, kwargs, *embeds), PLAIN_CALL)
+        except ReferenceFound:
+            pass
+    values = [(tuple(args or ()), kwargs or {})]
+    if embeds and any(embeds[0].values()):
+        values += embeds
+    return dump_with_header(body_format, values, this, is_eager=not embeds)
+
+
+def _dumps_result(body_format: BodyFormat, body: Any) -> Any:
+    result = body
+    if type(body) is dict:
+        body = _without_containers(body)
+        result = body.get("result")
+    if not body_format.is_signed and not isinstance(result, REFERENCED):
+        try:
+            return _encode(body_format, body, PLAIN_RESULT)
+        except ReferenceFound:
+            pass
+    return dump_with_header(body_format, [body], is_call=False)
+
+
+def dump_with_header(
+    body_format: BodyFormat,
+    values: Sequence[Any],
+    this: Reference | None = None,
+    *,
+    is_call: bool = True,
+    is_eager: bool = False,
+) -> Any:
+    """Return the body of a call's arguments and embed, or of a result, with a header line.
+
+    ``this`` is the reference of ``self``. Raises what ``BodyFormat.encode`` raises.
+    """
+    mark = MARK
+    while True:
+        table = Table(mark, is_call=is_call)
+        if this is not None:
+            table.add(this)
+        blobs = [_encode(body_format, values[0], table)]
+        fetch = len(table.places)
+        blobs += [_encode(body_format, value, table) for value in values[1:]]
+        if not body_format.is_ambiguous(blobs, table):
+            break
+        mark = f"${mark}"
+    line = header_line(
+        table,
+        blobs,
+        fetch=fetch,
+        is_call=is_call,
+        is_eager=is_eager,
+        has_this=this is not None,
+    )
+    return body_format.seal(line, blobs)
+
+
+def _encode(body_format: BodyFormat, value: Any, table: Table) -> Any:
+    try:
+        return body_format.encode(value, table)
+    except RecursionError:
+        raise UnsupportedValue(
+            f"{body_format.name} cannot carry data that is nested this deeply, or that contains "
+            "itself."
+        ) from None
+
+
+def _as_call(body: Any) -> tuple[Any, ...] | None:
+    """Return args, kwargs and embed if ``body`` is that of a call; in eager mode without embed."""
+    if isinstance(body, tuple):
+        if len(body) == 3 and isinstance(body[2], dict) and body[2].keys() == _EMBED_KEYS:
+            return body
+        # In eager mode apply_async sends args and kwargs alone through the serializer.
+        if len(body) == 2 and current_app.conf.task_always_eager and _is_eager_call(*body):
+            return body
+    if isinstance(body, dict) and body.keys() >= {"task", "id", "args", "kwargs"}:
+        raise UnsupportedValue(
+            "Message protocol 1 cannot be sent with a cereal serializer. Remove "
+            "CELERY_TASK_PROTOCOL from the settings: protocol 2 is Celery's default."
+        )
+    return None
+
+
+def _is_eager_call(args: Any, kwargs: Any) -> bool:
+    return (args is None or isinstance(args, (tuple, list))) and (
+        kwargs is None or isinstance(kwargs, Mapping)
+    )
+
+
+def _own_reference(this: Any) -> Reference | None:
+    """Return the reference of ``self`` as a caller passes it, or None if it is not a row."""
+    if isinstance(this, models.Model):
+        return ModelReference.of(this)
+    if isinstance(this, (ModelReference, QuerySetReference)):
+        return this
+    return reference_from_plain(this)
+
+
+def _without_containers(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a result backend's record, with the args and kwargs of ``result_extended`` as JSON.
+
+    An encoder in C may read a container without calling its methods.
+    """
+    args, kwargs = record.get("args"), record.get("kwargs")
+    if isinstance(args, ArgumentContainer):
+        record = {**record, "args": args.for_json()}
+    if isinstance(kwargs, ArgumentContainer):
+        record = {**record, "kwargs": kwargs.for_json()}
+    return record
