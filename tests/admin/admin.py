@@ -6,7 +6,7 @@ from django.contrib import admin
 
 from cereal_methods.admin import ModelTaskAction, ModelTaskAdmin
 
-from .models import Box, Crate, Shelf
+from .models import Box, Crate, Parcel, Shelf
 
 
 @admin.register(Box)
@@ -37,3 +37,8 @@ class ShelfAdmin(admin.ModelAdmin):
 @admin.register(Crate)
 class CrateAdmin(ModelTaskAdmin):
     model_task_actions = ["close"]
+
+
+@admin.register(Parcel)
+class ParcelAdmin(ModelTaskAdmin):
+    model_task_actions = [ModelTaskAction("seal", fields=[])]

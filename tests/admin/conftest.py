@@ -14,7 +14,7 @@ from django.test import Client
 from django_celery_results.backends import DatabaseBackend
 
 from cereal_methods import BulkResult
-from cereal_methods.outcomes import message_id, note_id
+from cereal_methods.results.ids import failure_record_id, message_id
 from tests.celery import app
 from tests.unit.conftest import eager, sent
 
@@ -70,7 +70,7 @@ def told(response: Any) -> list[str]:
 
 def rows_in(message: Any) -> list[Any]:
     """Return the keys of the rows that a message is for."""
-    wire = message.decode()[1].plainly(references=True)["this"].as_wire()
+    wire = message.decode()[1].with_references()["this"].as_wire()
     found: list[Any] = wire[1] if len(wire) == 4 else [wire[1]]  # of one row its reference
     return found
 
@@ -91,7 +91,7 @@ def complete(bulk_id: str, *failures: tuple[int, str, Any, str]) -> None:
         task_id = message_id(bulk_id, number)
         if number in failed:
             kind, key, text = failed[number]
-            app.backend.store_result(note_id(task_id), [kind, [key], text], SUCCESS)
+            app.backend.store_result(failure_record_id(task_id), [kind, [key], text], SUCCESS)
             app.backend.store_result(task_id, ValueError(text), "FAILURE")
         else:
             app.backend.store_result(task_id, None, SUCCESS)
@@ -121,7 +121,7 @@ def silent_backend() -> Iterator[Callable[[], Any]]:
 
     def silence() -> None:
         for name in ("get_task_meta", "store_result"):
-            error = ConnectionError("the backend is away")
+            error = ConnectionError("the backend is down")
             patches.append(mock.patch.object(type(app.backend), name, side_effect=error))
             patches[-1].start()
 

@@ -108,3 +108,13 @@ class Crate(models.Model):
     @model_task
     def close(self) -> None:
         """Close the crate."""
+
+
+class Parcel(models.Model):
+    """A row whose method is durable."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+
+    @model_task(durable=True)
+    def seal(self, weight: int = 0) -> None:
+        """Seal the parcel."""

@@ -13,6 +13,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_celery_results",
     "cereal_methods",
+    "cereal_methods.records",
     "tests.admin",
 ]
 MIDDLEWARE = [
@@ -37,6 +38,9 @@ TEMPLATES = [
 ROOT_URLCONF = "tests.admin.urls"
 STATIC_URL = "static/"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+DATABASES = {
+    alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    for alias in ("default", "archive")
+}
 CELERY_RESULT_EXTENDED = True
 DATABASE_ROUTERS: list[str] = []

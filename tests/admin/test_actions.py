@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 from kombu.exceptions import OperationalError
 
-from cereal_methods import BulkResult
+from cereal_methods import BulkResult, ModelReference
 from tests.celery import app
 
 from .conftest import LIST, act, boxes, client_of, fill_in, rows_in, run_id, told, user_with
@@ -83,7 +83,7 @@ def test_a_method_is_sent_for_the_selected_rows(clerk: Client, sent: Any) -> Non
     assert result.total == 2
 
 
-def test_a_row_alone_is_one_box(clerk: Client, sent: Any) -> None:
+def test_one_row_is_named_in_the_singular(clerk: Client, sent: Any) -> None:
     (box,) = boxes(1)
 
     assert told(act(clerk, "weigh", [box])) == ["“Weigh” was sent for 1 box."]
@@ -157,7 +157,7 @@ def test_arguments_are_sent(clerk: Client, sent: Any) -> None:
     response = fill_in(clerk, "ship", [box], carrier="ups", days="7")
 
     (message,) = sent()
-    kwargs = message.decode()[1].plainly(references=True)
+    kwargs = message.decode()[1].with_references()
     assert {name: kwargs[name] for name in kwargs if name != "this"} == {
         "carrier": "ups",
         "days": 7,
@@ -172,8 +172,8 @@ def test_a_row_among_the_arguments_is_sent_as_a_reference(admin_client: Client, 
 
     (message,) = sent()
     args, kwargs, _ = message.decode()
-    assert repr(args.plainly(references=True)) == f"[<warehouse.Shelf {shelf.pk}>]"
-    assert kwargs.plainly(references=True)["note"] == "now"
+    assert args.with_references() == [ModelReference.of(shelf)]
+    assert kwargs.with_references()["note"] == "now"
 
 
 def test_arguments_that_do_not_fit_are_asked_for_again(clerk: Client, sent: Any) -> None:
@@ -242,18 +242,18 @@ def test_rows_that_a_user_does_not_see_are_not_sent(sent: Any) -> None:
     assert [rows_in(message) for message in sent()] == [[seen.pk]]
 
 
-def test_rows_that_are_gone_are_told(clerk: Client, sent: Any) -> None:
+def test_rows_that_are_gone_are_reported(clerk: Client, sent: Any) -> None:
     rows = boxes(1)
     Box.objects.all().delete()
 
     response = act(clerk, "weigh", rows)
 
-    assert told(response) == ["“Weigh” was not sent: none of the rows is there any more."]
+    assert told(response) == ["“Weigh” was not sent: the rows do not exist any more."]
     assert response.url == LIST
     assert LogEntry.objects.count() == 0
 
 
-def test_a_broker_that_is_away_is_told(clerk: Client) -> None:
+def test_an_unreachable_broker_is_reported(clerk: Client) -> None:
     with mock.patch.object(
         Box.weigh.task, "apply_async", side_effect=OperationalError("no broker")
     ):
@@ -263,7 +263,7 @@ def test_a_broker_that_is_away_is_told(clerk: Client) -> None:
     assert LogEntry.objects.count() == 0
 
 
-def test_a_broker_that_goes_away_is_told_with_how_far_it_came(clerk: Client, sent: Any) -> None:
+def test_rows_that_were_sent_are_reported_if_the_broker_fails(clerk: Client, sent: Any) -> None:
     send = Box.weigh.task.apply_async
     calls = iter([send, mock.Mock(side_effect=OperationalError("no broker"))])
     with mock.patch.object(
@@ -272,7 +272,7 @@ def test_a_broker_that_goes_away_is_told_with_how_far_it_came(clerk: Client, sen
         response = act(clerk, "weigh", boxes(3))
 
     assert told(response) == [
-        "“Weigh” was sent for 1 box, and not for the others: OperationalError: no broker"
+        "“Weigh” was sent for 1 box, but not for the others: OperationalError: no broker"
     ]
     result = BulkResult.restore(run_id(response))
     assert result is not None
@@ -280,7 +280,9 @@ def test_a_broker_that_goes_away_is_told_with_how_far_it_came(clerk: Client, sen
     assert LogEntry.objects.get().object_repr == "1 box"
 
 
-def test_a_serializer_that_no_worker_takes_is_told(clerk: Client, sent: Any) -> None:
+def test_a_serializer_that_workers_do_not_accept_is_reported_to_the_user(
+    clerk: Client, sent: Any
+) -> None:
     before = app.conf.accept_content
     # In both: before 5.6 Celery reads Django's settings first.
     with override_settings(CELERY_ACCEPT_CONTENT=["json"]):
@@ -295,19 +297,19 @@ def test_a_serializer_that_no_worker_takes_is_told(clerk: Client, sent: Any) -> 
     assert "Workers would drop this message" in message
 
 
-def test_results_that_are_not_kept_are_told(clerk: Client, sent: Any) -> None:
+def test_results_that_are_not_kept_are_reported(clerk: Client, sent: Any) -> None:
     response = act(clerk, "forget", boxes())
 
     assert len(sent()) == 3
     assert told(response) == [
         "“Forget” was sent for 3 boxes.",
-        "Its progress is not known: results are not kept.",
+        "Progress is not available: results are not kept.",
     ]
     assert response.url == LIST
     assert LogEntry.objects.count() == 1
 
 
-def test_a_backend_that_is_away_is_told(clerk: Client, sent: Any, silent_backend: Any) -> None:
+def test_an_unreachable_backend_is_reported(clerk: Client, sent: Any, silent_backend: Any) -> None:
     rows = boxes()
     silent_backend()
 
@@ -316,12 +318,12 @@ def test_a_backend_that_is_away_is_told(clerk: Client, sent: Any, silent_backend
     assert len(sent()) == 3
     assert told(response) == [
         "“Weigh” was sent for 3 boxes.",
-        "Its progress will not be shown: ConnectionError: the backend is away",
+        "Progress is not available: ConnectionError: the backend is down",
     ]
     assert LogEntry.objects.count() == 1
 
 
-def test_a_backend_that_is_away_while_it_is_sent_is_told(clerk: Client, sent: Any) -> None:
+def test_a_backend_that_fails_while_sending_is_reported(clerk: Client, sent: Any) -> None:
     error = RuntimeError("Retry limit exceeded")
 
     with mock.patch.object(type(app.backend), "on_task_call", side_effect=error):
@@ -331,7 +333,7 @@ def test_a_backend_that_is_away_while_it_is_sent_is_told(clerk: Client, sent: An
     assert LogEntry.objects.count() == 0
 
 
-def test_eager_tasks_are_told_at_once(clerk: Client, eager: None) -> None:
+def test_eager_tasks_are_reported_at_once(clerk: Client, eager: None) -> None:
     rows = boxes(2) + Box.objects.bulk_create([Box(number="bad")])
 
     response = act(clerk, "weigh", rows)

@@ -38,8 +38,8 @@ def weigh(model_admin: Any, request: Any, queryset: Any) -> None:
 
 TYPES = (
     "Annotate it with str, int, float, bool, Decimal, date, datetime, time, timedelta, UUID, a "
-    "Literal, an Enum or a model, or Optional of one; or give the action a form, or fields "
-    "without it if it has a default."
+    "Literal, an Enum, a model, or Optional of one of these. Or give the action a form, or, if "
+    "the argument has a default, fields without it."
 )
 
 
@@ -51,47 +51,47 @@ TYPES = (
             [5],
             "E103",
             "model_task_actions[0] is 5.",
-            "Name a method of the model, or give a ModelTaskAction.",
+            "Use the name of a method of the model, or a ModelTaskAction.",
         ),
         (
             ["weigh", "wiegh"],
             "E103",
-            "model_task_actions[1] names 'wiegh', which is no method task of the rows of "
+            "model_task_actions[1] is 'wiegh', which is not a method task for rows of "
             "warehouse.Box.",
             "Did you mean 'weigh'?",
         ),
         (
             ["prune"],
             "E103",
-            "model_task_actions[0] names 'prune', which is no method task of the rows of "
+            "model_task_actions[0] is 'prune', which is not a method task for rows of "
             "warehouse.Box.",
-            "It has ask_all, burn, forget, move, odd, ship, weigh.",
+            "Its method tasks are ask_all, burn, forget, move, odd, ship, weigh.",
         ),
         (
             ["weigh", "weigh"],
             "E104",
-            "Two actions are named 'weigh', in model_task_actions or in actions.",
-            "Leave one of them out, or give the function in actions another name.",
+            "Two actions have the name 'weigh', in model_task_actions or in actions.",
+            "Remove one of them, or rename the function in actions.",
         ),
         (
             [ModelTaskAction("weigh", permissions="view")],
             "E105",
-            "permissions of 'weigh' is a text, 'view'.",
+            "permissions of 'weigh' is the string 'view'.",
             "Write permissions=['view'].",
         ),
         (
             [ModelTaskAction("weigh", permissions=cast("Any", None))],
             "E105",
             "permissions of 'weigh' is None.",
-            "It must be a list of names; an empty one lets everybody run it who sees the rows.",
+            "It must be a list of names. If it is empty, every user who sees the rows may run it.",
         ),
         (
             [ModelTaskAction("weigh", permissions=["weigh"])],
             "E105",
-            "'weigh' asks for the permission 'weigh', and there is no method "
+            "'weigh' requires the permission 'weigh', but the admin does not have the method "
             "has_weigh_permission().",
-            "Define it on the admin class: it is given the request, and on an object's page the "
-            "object if it takes one.",
+            "Define it on the admin class. It takes the request and, if it should see the object "
+            "of an object's page, the object.",
         ),
         (
             [ModelTaskAction("weigh", batch_size=0)],
@@ -102,39 +102,38 @@ TYPES = (
         (
             [ModelTaskAction("weigh", description="Weigh %(name)s")],
             "E107",
-            "description of 'weigh' is 'Weigh %(name)s', which has a placeholder that is not "
-            "known.",
-            "Known are %(verbose_name)s and %(verbose_name_plural)s; a percent sign is %%.",
+            "description of 'weigh' is 'Weigh %(name)s', which cannot be formatted.",
+            "The placeholders are %(verbose_name)s and %(verbose_name_plural)s. Write %% for a "
+            "percent sign.",
         ),
         (
             [ModelTaskAction("ship", form=ShipForm, fields=["carrier"])],
             "E108",
             "'ship' has both form and fields.",
-            "Leave fields out: the form says what is asked for.",
+            "Remove fields: the form decides which arguments are asked for.",
         ),
         (
             [ModelTaskAction("ship", form=ShipForm())],  # type: ignore[arg-type]
             "E108",
             f"form of 'ship' is {ShipForm()!r}.",
-            "It must be a class of forms.",
+            "It must be a form class.",
         ),
         (
             [ModelTaskAction("weigh", fields=["days"])],
             "E108",
-            "fields of 'weigh' has 'days', which is no argument of it.",
+            "fields of 'weigh' has 'days', which is not one of its arguments.",
             "It has no arguments.",
         ),
         (
             [ModelTaskAction("ship", fields=["days"])],
             "E108",
-            "fields of 'ship' lacks 'carrier', without which it cannot be called.",
+            "fields of 'ship' lacks the required argument 'carrier'.",
             "Add it to fields.",
         ),
         (
             [ModelTaskAction("odd", fields=["unknown", "items", "strange"])],
             "E109",
-            "There is no form field for the argument 'items' of 'odd': there is no form field for "
-            "list[str].",
+            "No form field can ask for the argument 'items' of 'odd': list[str] has no form field.",
             TYPES,
         ),
     ],
@@ -151,12 +150,12 @@ def test_a_form_that_does_not_fit_is_reported_twice() -> None:
     assert found([ModelTaskAction("ship", form=WrongForm)]) == [
         (
             "cereal_methods.E108",
-            "form of 'ship' has 'carier', which is no argument of it.",
+            "form of 'ship' has 'carier', which is not one of its arguments.",
             "Its arguments are carrier, days.",
         ),
         (
             "cereal_methods.E108",
-            "form of 'ship' lacks 'carrier', without which it cannot be called.",
+            "form of 'ship' lacks the required argument 'carrier'.",
             "Add it to form.",
         ),
     ]
@@ -171,7 +170,7 @@ def test_a_name_that_is_an_action_too_is_reported() -> None:
 def test_a_model_without_method_tasks_is_told_how_to_have_one() -> None:
     (error,) = found(["tidy"], model=Shelf)
 
-    assert error[2] == "Put @model_task on a method of the model."
+    assert error[2] == "Decorate a method of the model with @model_task."
 
 
 def test_the_app_must_be_installed() -> None:
@@ -181,8 +180,7 @@ def test_the_app_must_be_installed() -> None:
 
     assert error == (
         "cereal_methods.E102",
-        "ModelTaskAdmin is used, and its templates are not found: cereal_methods is not in "
-        "INSTALLED_APPS.",
+        "The templates of ModelTaskAdmin cannot be found: cereal_methods is not in INSTALLED_APPS.",
         "Add 'cereal_methods' to INSTALLED_APPS.",
     )
 
@@ -196,7 +194,7 @@ def test_the_app_must_be_installed() -> None:
         ModelTaskAction("ask_all", description="100 %% of the %(verbose_name_plural)s"),
     ],
 )
-def test_what_is_right_is_not_reported(action: Any) -> None:
+def test_valid_actions_are_not_reported(action: Any) -> None:
     assert found([action]) == []
     assert found((action,)) == []
     assert found([]) == []

@@ -14,7 +14,7 @@ from django.test import RequestFactory
 
 from cereal_methods.admin import ModelTaskAction
 from cereal_methods.admin.actions import MethodAction
-from cereal_methods.admin.arguments import NoFormField
+from cereal_methods.admin.fields import NoFormField
 
 from .models import Box, Shelf
 
@@ -46,7 +46,7 @@ CLEANED = {
     "ratio": 0.5,
     "price": Decimal("9.90"),
     "day": datetime.date(2026, 2, 3),
-    "moment": datetime.datetime(2026, 2, 3, 4, 5, tzinfo=datetime.timezone.utc),
+    "moment": datetime.datetime(2026, 2, 3, 4, 5, tzinfo=datetime.UTC),
     "time": datetime.time(4, 5),
     "span": datetime.timedelta(days=3),
     "key": uuid.UUID("7d1b9a5e-7d6e-4b0c-9c5c-2f1f0f4f3f11"),
@@ -149,12 +149,12 @@ def test_an_optional_text_that_is_empty_is_none() -> None:
     ("name", "why"),
     [
         ("unknown", "it has no annotation"),
-        ("items", "there is no form field for list[str]"),
-        ("strange", "its annotation cannot be read: name 'Nowhere' is not defined"),
-        ("either", "there is no form field for int | str"),
+        ("items", "list[str] has no form field"),
+        ("strange", "its annotation cannot be resolved: name 'Nowhere' is not defined"),
+        ("either", "int | str has no form field"),
     ],
 )
-def test_what_no_form_can_ask_for_says_why(name: str, why: str) -> None:
+def test_an_argument_without_a_field_has_a_reason(name: str, why: str) -> None:
     (argument,) = (each for each in of("odd").all_arguments if each.name == name)
 
     with pytest.raises(NoFormField) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,13 +11,18 @@ from celery.app.task import Context
 from celery.exceptions import Retry
 from celery.states import FAILURE, RETRY, SUCCESS
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from django_celery_results.backends import DatabaseBackend
 
 from cereal_methods import BulkResult
+from cereal_methods.records.models import TaskRecord
 
 from .conftest import LIST, boxes, client_of, rows_in, run_id, told, user_with
-from .models import Box
+from .models import Box, Parcel
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,7 +92,7 @@ def test_looking_sends_nothing(clerk: Client, box: Box, sent: Any) -> None:
     page = clerk.get(url(box, "weigh")).content.decode()
 
     assert sent() == []
-    assert "It will run on a worker, for <strong>box 1</strong>." in page
+    assert "A worker will run it for <strong>box 1</strong>." in page
     assert 'value="Run"' in page
 
 
@@ -98,7 +104,7 @@ def test_arguments_are_asked_for(clerk: Client, box: Box, sent: Any) -> None:
     clerk.post(url(box, "ship"), {"post": "yes", "argument-carrier": "dhl", "argument-days": "1"})
 
     (message,) = sent()
-    assert message.decode()[1].plainly(references=True)["carrier"] == "dhl"
+    assert message.decode()[1].with_references()["carrier"] == "dhl"
 
 
 def test_a_press_without_the_page_asks_first(admin_client: Client, box: Box, sent: Any) -> None:
@@ -165,6 +171,7 @@ def store(django_backend: DatabaseBackend) -> Any:
 
 
 WEIGH = "tests.admin.models.Box.weigh"
+SEAL = "tests.admin.models.Parcel.seal"
 
 
 def rows_of_history(page: str) -> list[str]:
@@ -209,7 +216,7 @@ def test_a_row_among_the_arguments_of_another_is_no_run_of_its_own(
 
 
 def test_without_runs_it_says_so(clerk: Client, box: Box) -> None:
-    assert "No runs are known." in change(clerk, box)
+    assert "No runs yet." in change(clerk, box)
 
 
 def test_a_record_that_cannot_be_read_is_left_out(clerk: Client, box: Box, store: Any) -> None:
@@ -218,7 +225,7 @@ def test_a_record_that_cannot_be_read_is_left_out(clerk: Client, box: Box, store
     store(WEIGH, f"{{'this': <warehouse.Box {box.pk}>}}")
     TaskResult.objects.update(task_kwargs="rubbish", content_encoding="binary")
 
-    assert "No runs are known." in change(clerk, box)
+    assert "No runs yet." in change(clerk, box)
 
 
 def test_without_django_celery_results_there_is_no_list(clerk: Client, box: Box) -> None:
@@ -230,3 +237,71 @@ def test_without_django_celery_results_there_is_no_list(clerk: Client, box: Box)
 
     assert "model-task-panel" in page
     assert "runs" not in page.partition('id="model-task-panel"')[2]
+
+
+def record(parcel: Parcel, name: str, minutes: int = 0, **values: Any) -> TaskRecord:
+    """Insert a record of a parcel's durable method, of some minutes ago."""
+    at = timezone.now() - timedelta(minutes=minutes)
+    row: dict[str, Any] = {"model": "warehouse.Parcel", "row": str(parcel.pk), "created_at": at}
+    return TaskRecord.objects.create(pk=name, **{"task": SEAL, **row, **values})
+
+
+def page_of(client: Client, parcel: Parcel) -> str:
+    found: str = client.get(f"/admin/warehouse/parcel/{parcel.pk}/change/").content.decode()
+    return found
+
+
+def test_durable_runs_are_listed_by_their_records(admin_client: Client) -> None:
+    """The newest first, and neither those of other rows nor those of methods not offered."""
+    parcel, other = Parcel.objects.create(), Parcel.objects.create()
+    record(parcel, "a", 2, state="failed", error="ValueError: too <heavy>")
+    record(parcel, "b", 1, state="waiting")
+    record(other, "c", state="done")
+    record(parcel, "d", state="done", task="tests.admin.models.Parcel.open")
+
+    assert rows_of_history(page_of(admin_client, parcel)) == [
+        "Seal | Waiting | ",
+        "Seal | Failed | ValueError: too &lt;heavy&gt;",
+    ]
+
+
+def test_records_are_found_with_one_query_of_an_index(admin_client: Client) -> None:
+    parcel = Parcel.objects.create()
+    for number in range(20):
+        record(parcel, str(number), number, state="done")
+
+    with CaptureQueriesContext(connection) as queries:
+        assert len(rows_of_history(page_of(admin_client, parcel))) == 10
+
+    (query,) = [each["sql"] for each in queries if "cereal_records" in each["sql"]]
+    assert not any("taskresult" in each["sql"] for each in queries)
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {query}")
+        plan = " ".join(str(line) for line in cursor.fetchall())
+    assert "USING INDEX cereal_records_row (model=? AND row=?)" in plan
+
+
+def test_records_need_no_result_backend(db: None) -> None:
+    from django.conf import settings
+
+    clerk = user_with()
+    clerk.user_permissions.set(Permission.objects.filter(codename="change_parcel"))
+    parcel = Parcel.objects.create()
+    record(parcel, "a", state="done")
+    without = [name for name in settings.INSTALLED_APPS if name != "django_celery_results"]
+    with override_settings(INSTALLED_APPS=without):
+        assert rows_of_history(page_of(client_of(clerk), parcel)) == ["Seal | Done | "]
+
+
+def test_a_durable_method_is_sent_with_a_message_for_each_row(
+    admin_client: Client, sent: Any
+) -> None:
+    parcels = [Parcel.objects.create() for _ in range(150)]
+    admin_client.post(
+        "/admin/warehouse/parcel/",
+        {"action": "seal", "_selected_action": [each.pk for each in parcels], "index": 0},
+    )
+
+    assert len(sent()) == 150
+    assert TaskRecord.objects.for_instance(parcels[0]).count() == 1
+    assert TaskRecord.objects.filter(row=str(parcels[1].pk)).count() == 1

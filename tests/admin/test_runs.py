@@ -150,7 +150,7 @@ def test_a_run_that_is_not_known_leads_to_the_list(clerk: Client, bulk_id: Any) 
     response = page(clerk, bulk_id)
 
     assert response.url == LIST
-    assert told(response) == [f"There is no run {bulk_id}, or its results have expired."]
+    assert told(response) == [f"Run {bulk_id} does not exist, or its results have expired."]
     assert progress(clerk, bulk_id).status_code == 404
 
 
@@ -224,25 +224,28 @@ def test_failures_after_the_first_hundred_are_shown_to_those_who_see_them(
 
 def complete_batch(bulk_id: str, number: int, keys: list[int]) -> None:
     """Store what a worker would have, had all rows of a batch failed."""
-    from cereal_methods.outcomes import OUTCOME, message_id, note_id
+    from cereal_methods.results.ids import failure_record_id, message_id
+    from cereal_methods.results.outcome import OUTCOME
 
     task_id = message_id(bulk_id, number)
     failed = [[position, key, "ValueError: bad"] for position, key in enumerate(keys)]
     if len(keys) == 1:
-        app.backend.store_result(note_id(task_id), ["failed", keys, "ValueError: bad"], SUCCESS)
+        app.backend.store_result(
+            failure_record_id(task_id), ["failed", keys, "ValueError: bad"], SUCCESS
+        )
         app.backend.store_result(task_id, ValueError("bad"), "FAILURE")
     else:
         outcome = {OUTCOME: [len(keys), None, failed, [], []]}
         app.backend.store_result(task_id, outcome, SUCCESS)
 
 
-def test_a_backend_that_is_away_is_told(clerk: Client, run: str, silent_backend: Any) -> None:
+def test_an_unreachable_backend_is_reported(clerk: Client, run: str, silent_backend: Any) -> None:
     silent_backend()
 
     response = page(clerk, run)
 
     assert response.status_code == 503
-    assert "The result backend does not answer" in response.content.decode()
+    assert "The result backend is unavailable." in response.content.decode()
     assert "data-unavailable hidden" not in response.content.decode()
     assert progress(clerk, run).status_code == 503
 

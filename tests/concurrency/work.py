@@ -67,13 +67,13 @@ def message(name: str) -> Any:
     payload = encode(body, name)
     args, kwargs, embed = decode(payload, name)
     piped = pickle.loads(pickle.dumps((args, kwargs)))
-    plain = piped[0].plainly(references=True), piped[1].plainly(references=True)
-    again = encode((args.plainly(references=True), kwargs, dict(embed)), name)
+    plain = piped[0].with_references(), piped[1].with_references()
+    again = encode((args.with_references(), kwargs, dict(embed)), name)
     if restless and name == "cereal-pickle":
         assert plain[0][2] == restless[0]
     assert plain[0][0] == REFERENCES
     assert plain[1]["this"] == REFERENCES[0]
-    return payload, repr(args), repr(kwargs), repr(embed.plainly(references=True)), again
+    return payload, repr(args), repr(kwargs), repr(embed.with_references()), again
 
 
 def plainly() -> Any:

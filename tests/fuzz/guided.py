@@ -35,7 +35,7 @@ with atheris.instrument_imports(
 
     from cereal_methods.serializers import json as _json  # noqa: F401
     from cereal_methods.serializers import msgpack, pickle, yaml  # noqa: F401
-    from tests.unit.test_golden import FILES, GOLDEN
+    from tests.unit.serializers.test_golden import FILES, GOLDEN
 
     from .outcomes import SEEDS, Watch, judge, judge_result, seed, watched
     from .strategies import as_bytes, measured

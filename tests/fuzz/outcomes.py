@@ -23,11 +23,12 @@ from kombu.exceptions import DecodeError
 from kombu.utils.json import dumps
 
 from cereal_methods import ModelReference
-from cereal_methods.arguments import LazyArgs
 from cereal_methods.exceptions import InvalidMessage, UnknownDatabase, UnknownModel
-from cereal_methods.hydration import fetch_all
-from cereal_methods.references import QuerySetReference
-from cereal_methods.serializers import body, signing
+from cereal_methods.rows.fetch import fetch_all
+from cereal_methods.rows.reference import QuerySetReference
+from cereal_methods.running.arguments import LazyArgs
+from cereal_methods.running.decoding import decoded
+from cereal_methods.serializers import content, signing
 from cereal_methods.serializers import pickle as cereal_pickle
 from tests.unit.bodies import FORMATS, call_body, decode, encode
 
@@ -83,7 +84,8 @@ class Watch:
 def watched() -> Iterator[Watch]:
     """Refuse queries and imports, and note what is unpickled."""
     watch = Watch()
-    for name in FORMATS:  # what a format itself imports is there before
+    decoded(None)  # what it and the formats import is there before
+    for name in FORMATS:
         for kind in SEEDS:
             seed(kind, name)
 
@@ -99,7 +101,7 @@ def watched() -> Iterator[Watch]:
         raise Violation("a body made the process ask a database")
 
     with ExitStack() as stack:
-        for name in ("_Unpickler", "_Peeker"):
+        for name in ("_Unpickler", "_SafeUnpickler"):
             spy = spied(name, getattr(cereal_pickle, name))
             stack.enter_context(mock.patch.object(cereal_pickle, name, spy))
         stack.enter_context(mock.patch.object(BaseDatabaseWrapper, "ensure_connection", refuse))
@@ -125,7 +127,7 @@ def judge(payload: Any, name: str, watch: Watch) -> Any:
     may_unpickle = name == "cereal-pickle" and is_signed(payload)
     with watch:
         found = _consume(payload, name)
-    if watch.taken() - ({"_Peeker"} if may_unpickle else set()):
+    if watch.taken() - ({"_SafeUnpickler"} if may_unpickle else set()):
         raise Violation("a body was unpickled in the consumer")
     if isinstance(found, Exception):
         return found
@@ -144,7 +146,7 @@ def judge_result(payload: Any, name: str, watch: Watch) -> Any:
     Its references stay references, as in a test without a database.
     """
     watch.taken()
-    with watch, mock.patch("cereal_methods.results.fetch_all", list):
+    with watch, mock.patch("cereal_methods.results.instances.fetch_all", list):
         try:
             found = decode(payload, name)
         except Exception as error:
@@ -156,13 +158,13 @@ def judge_result(payload: Any, name: str, watch: Watch) -> Any:
 
 def _consume(payload: Any, name: str) -> Any:
     """Do what the consumer does with a message: decode it, show it, hand it to the pool."""
-    token = body.call_expected.set(True)
+    token = content.call_expected.set(True)
     try:
         found = decode(payload, name)
     except Exception as error:
         return _checked(error)
     finally:
-        body.call_expected.reset(token)
+        content.call_expected.reset(token)
     if not payload:  # kombu itself returns an empty body
         return InvalidMessage("It is empty.")
     if not isinstance(found, (tuple, list)) or len(found) != 3:
@@ -186,8 +188,8 @@ def _perform(args: Any, kwargs: Any, embed: Any) -> Any:
     if type(args) is list:
         return args, kwargs, embedded
     try:
-        args.call.outline()
-        found = args.call.sent()
+        args.call.lazy_arguments()
+        found = args.call.sent_arguments()
         references = args.call.references()
     except Exception as error:
         return _checked(error)

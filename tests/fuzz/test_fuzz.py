@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from cereal_methods.arguments import LazyArgs
+from cereal_methods.running.arguments import LazyArgs
 from tests.unit.bodies import FORMATS, decode
 
 from .outcomes import SEEDS, Watch, judge, judge_result, seed, watched
@@ -68,9 +68,9 @@ def test_a_body_that_nobody_has_changed_has_its_value(name: str, kind: str, watc
         if kind in ("result", "value"):
             assert judge_result(each, name, watch) == SEEDS[kind]
             assert str(judge(each, name, watch)) == (
-                "The message is a task's result, and not a call of a task."
+                "The message is the result of a task, not a call."
                 if kind == "result" or name == "cereal-pickle"
-                else "The message is no call of a task: its body is something else."
+                else "The message is not a call of a task."
             )
         else:
             args, kwargs, embed = judge(each, name, watch)

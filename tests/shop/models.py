@@ -377,22 +377,6 @@ class Document(models.Model):
         return self.title
 
 
-class Country(models.Model):
-    code = models.CharField(primary_key=True, max_length=2)
-
-
-class Day(models.Model):
-    date = models.DateField(primary_key=True)
-
-
-class Instant(models.Model):
-    at = models.DateTimeField(primary_key=True)
-
-
-class Price(models.Model):
-    amount = models.DecimalField(primary_key=True, max_digits=9, decimal_places=2)
-
-
 class Line(models.Model):
     """A row with a composite primary key."""
 
@@ -402,3 +386,7 @@ class Line(models.Model):
 
 
 from . import strangers as strangers  # noqa: E402
+from .keys import Country as Country  # noqa: E402
+from .keys import Day as Day  # noqa: E402
+from .keys import Instant as Instant  # noqa: E402
+from .keys import Price as Price  # noqa: E402

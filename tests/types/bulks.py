@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import assert_type
+
 from celery.canvas import Signature, group
-from typing_extensions import assert_type
 
 from cereal_methods import BulkResult
 

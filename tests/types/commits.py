@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_type
 
 from celery import chain, group
 from celery.result import AsyncResult, GroupResult
-from typing_extensions import assert_type
 
 from cereal_methods import apply_on_commit
 

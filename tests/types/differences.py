@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Self, TypeVar, assert_type
 
 from celery.result import AsyncResult
 from django.db import models
-from typing_extensions import Self, assert_type
 
 from cereal_methods import model_task
 

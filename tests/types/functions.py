@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_type
 
 from celery import Task
 from celery.canvas import Signature
 from celery.result import AsyncResult
-from typing_extensions import assert_type
 
 from cereal_methods import ensure_self, task
 

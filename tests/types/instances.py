@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import assert_type
+
 from celery.canvas import Signature, group
 from celery.result import AsyncResult, EagerResult
-from typing_extensions import assert_type
 
 from .shop import Order
 

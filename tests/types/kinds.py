@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import assert_type
+
 from celery.result import AsyncResult
-from typing_extensions import assert_type
 
 from .shop import Gift, Order
 

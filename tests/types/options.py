@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, assert_type
 
 from celery import Task
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 from django.db.models import Prefetch
-from typing_extensions import assert_type
 
 from cereal_methods import CEREAL_JSON, model_task
 

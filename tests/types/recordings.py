@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import assert_type
+
 from celery.result import AsyncResult
-from typing_extensions import assert_type
 
 from cereal_methods import task
 from cereal_methods.testing import RecordedTasks, SentTask, assert_num_fetches, record_tasks

@@ -5,12 +5,11 @@ mypy reads this file on its own, with ``without_stubs.ini``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_type
 
 from celery import chain, group
 from django.contrib import admin
 from django.db import models
-from typing_extensions import assert_type
 
 from cereal_methods import apply_on_commit, ensure_self, model_task, task
 from cereal_methods.admin import ModelTaskAction, ModelTaskAdmin

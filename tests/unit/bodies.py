@@ -15,7 +15,7 @@ from kombu.exceptions import EncodeError
 from kombu.serialization import prepare_accept_content, registry
 
 from cereal_methods.exceptions import EncodingFailed
-from cereal_methods.serializers.body import call_expected
+from cereal_methods.serializers.content import call_expected
 
 M = TypeVar("M", bound=models.Model)
 

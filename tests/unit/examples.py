@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import NamedTuple
 
-from .interpreters import run
+from .interpreters import run_program
 
 #: What the project of a reader has before any example of ours.
 PROJECT = {
@@ -57,63 +57,6 @@ class Order(models.Model):
         return f"Dear customer: {message}."
 """
 
-#: What stands around the calls: the names that they take for granted.
-AROUND = """
-import doctest
-import importlib
-import json
-import warnings
-
-# send_task sends, even where other tasks run at once.
-warnings.filterwarnings("ignore", "task_always_eager has no effect on send_task")
-
-import config
-import django
-
-django.setup()
-
-from celery import chain, chord, group
-from django.core.management import call_command
-from django.db import connections, transaction
-
-from cereal_methods import BulkResult, apply_on_commit
-
-page, modules, calls = json.load(open("calls.json"))
-names = {}
-for module in modules:
-    names.update(vars(importlib.import_module(module)))
-for alias in connections:
-    call_command("migrate", run_syncdb=True, verbosity=0, database=alias)
-call_command("check")
-names.update({
-    "chain": chain, "chord": chord, "group": group,
-    "transaction": transaction, "apply_on_commit": apply_on_commit, "app": config.app,
-    "BulkResult": BulkResult,
-})
-Order = names["Order"]
-names["order"], names["other_order"] = Order.objects.create(), Order.objects.create()
-names["orders"] = Order.objects.all()
-if "Invoice" in names:
-    names["invoice"] = names["Invoice"].objects.create(order=names["order"])
-failed = []
-parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-for line, kind, source in calls:
-    try:
-        if kind == "python":
-            exec(compile("\\n" * line + source, page, "exec"), names)
-        else:
-            test = parser.get_doctest(source, names, page, page, line)
-            told = []
-            runner.run(test, out=told.append, clear_globs=False)
-            names.update(test.globs)
-            if told:
-                failed.append("".join(told))
-    except Exception as error:
-        failed.append(f"line {line + 1}: {type(error).__name__}: {error}")
-print()
-print(json.dumps(failed))
-"""
-
 
 class Block(NamedTuple):
     """One example: the line before it, the file that it belongs to, if any, and its text."""
@@ -159,6 +102,6 @@ def run_examples(
     modules = [name.removesuffix(".py").replace("/", ".") for name in sources]
     shown = [name for name in modules if name.startswith("shop.")]
     (directory / "calls.json").write_text(json.dumps([page, shown, calls]))
-    printed = run(AROUND, directory=directory, settings="config.settings")
+    printed = run_program("examples", directory=directory, settings="config.settings")
     failed: list[str] = json.loads(printed.splitlines()[-1])
     return failed

@@ -6,7 +6,10 @@ import os
 import subprocess
 import sys
 import textwrap
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,13 +26,43 @@ def run(
 ) -> str:
     """Return what a program prints; fail if it fails, or warns of anything."""
     program = "\n".join(map(textwrap.dedent, parts))
+    return _printed(["-c", program], directory, settings, timeout)
+
+
+def run_program(
+    name: str,
+    *arguments: str,
+    directory: Path = ROOT,
+    settings: str = "tests.settings",
+    timeout: float = 100,
+) -> str:
+    """Return what a module of ``tests/unit/programs`` prints, run as a script in a directory."""
+    script = Path(__file__).with_name("programs") / f"{name}.py"
+    return _printed([str(script), *arguments], directory, settings, timeout)
+
+
+def _printed(command: list[str], directory: Path, settings: str, timeout: float) -> str:
+    paths = [str(directory), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
+        [sys.executable, "-W", "error", *command],
         cwd=directory,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": settings},
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": settings,
+            "PYTHONPATH": os.pathsep.join(paths),
+        },
         capture_output=True,
         text=True,
         timeout=timeout,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def import_without(monkeypatch: pytest.MonkeyPatch, name: str, missing: str) -> None:
+    """Import a module once more, as if another were not installed. Does not replace the first."""
+    spec = find_spec(name)
+    assert spec is not None
+    assert spec.loader is not None
+    monkeypatch.setitem(sys.modules, missing, None)
+    spec.loader.exec_module(module_from_spec(spec))

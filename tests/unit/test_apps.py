@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.apps import apps
 
-from .interpreters import SETUP, run
+from .interpreters import run, run_program
 
 NAMES = [
     "tests.shop.models.Order.ship",
@@ -35,47 +35,13 @@ def test_the_tasks_of_installed_models_are_on_the_app(program: str) -> None:
 
 
 def test_the_tasks_are_on_an_app_that_is_made_later() -> None:
-    found = run(
-        SETUP,
-        f"""
-        from celery import Celery, Task, current_app
-        from tests.shop.models import Order
+    printed = run_program("later_app", *NAMES)
 
-        class Special(Task):
-            abstract = True
-
-        first = Order.ship.task
-        later = Celery("later", set_as_current=False, task_cls=Special)
-        print([name in later.tasks for name in {NAMES}])
-        print(first.app is tests.celery.app, Order.ship.task is first)
-        later.set_current()
-        print(Order.ship.task.app is later, isinstance(Order.ship.task, Special))
-        """,
-    )
-
-    assert found.splitlines() == [str([True] * len(NAMES)), "True True", "True True"]
+    assert printed.splitlines() == [str([True] * len(NAMES)), "True True", "True True"]
 
 
 def test_a_method_is_sent_by_the_current_app() -> None:
-    found = run(
-        """
-        import tests.celery, django
-        from celery import Celery
-
-        django.setup()
-        from tests.shop.models import Order
-        from tests.unit.bodies import stored
-
-        app = Celery("other", broker="memory://", backend=None)
-        app.conf.update(accept_content=["cereal-pickle"], task_default_queue="others")
-        stored(Order, pk=5).ship.delay("dhl")
-        with app.connection_for_read() as connection:
-            queue = app.amqp.queues["others"](connection.default_channel)
-            print(queue.get(no_ack=True, accept=["cereal-pickle"]).headers["task"])
-        """
-    )
-
-    assert found == "tests.shop.models.Order.ship"
+    assert run_program("current_app") == "tests.shop.models.Order.ship"
 
 
 def test_the_django_app_has_no_models_and_a_name() -> None:
@@ -86,23 +52,4 @@ def test_the_django_app_has_no_models_and_a_name() -> None:
 
 
 def test_methods_are_tasks_although_the_app_is_not_installed() -> None:
-    found = run(
-        """
-        import django
-        from django.conf import settings
-
-        settings.configure(
-            SECRET_KEY="secret",
-            INSTALLED_APPS=["tests.shop"],
-            DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        )
-        django.setup()
-        from celery import Celery
-        from tests.shop.models import Order
-
-        app = Celery("shop")
-        print(Order.ship.task.app is app, Order.ship.name)
-        """
-    )
-
-    assert found == "True tests.shop.models.Order.ship"
+    assert run_program("not_installed") == "True tests.shop.models.Order.ship"

@@ -1,4 +1,4 @@
-"""The settings of ``CEREAL_METHODS``: their defaults, their values and their errors."""
+"""The settings in ``CEREAL_METHODS``: their defaults, valid values and errors."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from tests.shop.models import Order
 
 from .bodies import call_body, encode, stored
 
-KNOWN = (
-    "Known are SERIALIZER, SIGNING_KEY, SIGNING_KEY_FALLBACKS, ON_COMMIT, ON_MISSING, "
-    "FETCH_MAX_RETRIES, FETCH_RETRY_BACKOFF, FETCH_RETRY_BACKOFF_MAX, MAX_CRASHES, MODEL_ALIASES."
+SETTINGS = (
+    "Settings are SERIALIZER, SIGNING_KEY, SIGNING_KEY_FALLBACKS, ON_COMMIT, ON_MISSING, "
+    "FETCH_MAX_RETRIES, FETCH_RETRY_BACKOFF, FETCH_RETRY_BACKOFF_MAX, MAX_CRASHES, DURABLE, "
+    "DURABLE_MAX_CRASHES, RECORDS_INTERVAL, RECORDS_KEEP, MODEL_ALIASES."
 )
 
 #: What may be wrong with the setting, and what is said about it.
@@ -32,8 +33,8 @@ WRONG: list[tuple[Any, list[str]]] = [
         {"on_missing": "raise"},
         ["CEREAL_METHODS has no setting 'on_missing'. Did you mean 'ON_MISSING'?"],
     ),
-    ({"QUEUE": "slow"}, [f"CEREAL_METHODS has no setting 'QUEUE'. {KNOWN}"]),
-    ({5: "slow"}, [f"CEREAL_METHODS has no setting 5. {KNOWN}"]),
+    ({"QUEUE": "slow"}, [f"CEREAL_METHODS has no setting 'QUEUE'. {SETTINGS}"]),
+    ({5: "slow"}, [f"CEREAL_METHODS has no setting 5. {SETTINGS}"]),
     *(
         ({name: value}, [f"CEREAL_METHODS[{name!r}] must be {expected}."])
         for name, expected, values in [
@@ -46,6 +47,10 @@ WRONG: list[tuple[Any, list[str]]] = [
             ("FETCH_RETRY_BACKOFF", "a number of seconds", [None, -1, "3", True]),
             ("FETCH_RETRY_BACKOFF_MAX", "a number of seconds", [None, -0.1, "3", False]),
             ("MAX_CRASHES", "a whole number, at least 1", [None, 0, -1, 1.5, "3", True]),
+            ("DURABLE", "True or False", [None, 1, "yes"]),
+            ("DURABLE_MAX_CRASHES", "a whole number, at least 1", [None, 0, -1, 1.5, "3", True]),
+            ("RECORDS_INTERVAL", "a number of seconds", [None, -1, "3", True]),
+            ("RECORDS_KEEP", "a number of days", [None, -1, "3", True]),
             ("MODEL_ALIASES", "a dict of labels", [None, ["shop.Order"], {"shop.Old": Order}]),
         ]
         for value in values
@@ -78,6 +83,10 @@ RIGHT: list[dict[str, Any]] = [
     {"FETCH_RETRY_BACKOFF": 0.5},
     {"FETCH_RETRY_BACKOFF_MAX": 3600},
     {"MAX_CRASHES": 1},
+    {"DURABLE": True},
+    {"DURABLE_MAX_CRASHES": 1},
+    {"RECORDS_INTERVAL": 0.5},
+    {"RECORDS_KEEP": 30},
     {"MODEL_ALIASES": {"shop.Purchase": "shop.Order"}},
 ]
 
@@ -91,12 +100,16 @@ DEFAULTS = {
     "FETCH_RETRY_BACKOFF": 1,
     "FETCH_RETRY_BACKOFF_MAX": 60,
     "MAX_CRASHES": 5,
+    "DURABLE": False,
+    "DURABLE_MAX_CRASHES": 5,
+    "RECORDS_INTERVAL": 1,
+    "RECORDS_KEEP": 7,
     "MODEL_ALIASES": {},
 }
 
 
 @pytest.mark.parametrize("given", [{}, None])
-def test_a_setting_that_is_not_given_has_a_default(given: Any) -> None:
+def test_a_setting_that_is_not_set_has_its_default(given: Any) -> None:
     with override_settings(CEREAL_METHODS=given):
         assert {name: conf.get(name) for name in conf.DEFAULTS} == DEFAULTS
 

@@ -30,7 +30,7 @@ def test_the_installed_package_names_its_serializers() -> None:
     found = entry_points(group="kombu.serializers")
 
     assert {point.name: point.value for point in found if point.name in NAMES} == {
-        name: f"cereal_methods.serializers:{name.replace('-', '_')}" for name in NAMES
+        name: f"cereal_methods.entry_points:{name.replace('-', '_')}" for name in NAMES
     }
 
 
@@ -60,7 +60,7 @@ def test_kombu_imports_little_of_the_library() -> None:
 
     heavy, own = found.splitlines()
     assert heavy == str([])
-    assert own == str(["cereal_methods", "cereal_methods.serializers"])
+    assert own == str(["cereal_methods", "cereal_methods.entry_points"])
 
 
 @pytest.mark.parametrize("program", ["import cereal_methods", "from cereal_methods import *"])
@@ -110,10 +110,12 @@ def test_an_unknown_name_is_missing_as_from_any_module() -> None:
     assert str(caught.value) == "module 'cereal_methods' has no attribute 'model_tsk'"
 
 
-@pytest.mark.parametrize("first", ["kombu", "celery", "django", "cereal_methods.methods"])
+@pytest.mark.parametrize(
+    "first", ["kombu", "celery", "django", "cereal_methods.sending.model_task"]
+)
 def test_the_order_of_imports_does_not_matter(first: str) -> None:
     found = run(
-        DJANGO if first == "cereal_methods.methods" else "",
+        DJANGO if first == "cereal_methods.sending.model_task" else "",
         f"""
         import {first}
         import cereal_methods.serializers
@@ -234,7 +236,7 @@ def test_a_project_that_does_not_load_its_celery_app_is_told_so() -> None:
     )
 
     assert found == (
-        "No Celery app is loaded here, so nothing can be sent with 'cereal-pickle'. Import the "
-        "project's in the __init__.py beside its celery.py, so that it comes with Django: "
+        "No Celery app is loaded here, so messages cannot be sent with 'cereal-pickle'. Import "
+        "the project's app in the __init__.py beside its celery.py, so that Django loads it: "
         "from .celery import app"
     )

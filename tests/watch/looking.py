@@ -16,14 +16,14 @@ from celery import Task, current_task, signals
 from django.db import connections, models
 
 from cereal_methods import ModelReference
-from cereal_methods.references import QuerySetReference
-from cereal_methods.stand_ins import Row
+from cereal_methods.rows.lazy import LazyRow
+from cereal_methods.rows.reference import QuerySetReference
 from tests.shop.probe import mark
 
 
 def kind_of(value: Any) -> str:
     """Return what stands in a row's place, in a word."""
-    if type(value) is Row:
+    if type(value) is LazyRow:
         return "stand-in"
     if isinstance(value, ModelReference):
         return "reference"

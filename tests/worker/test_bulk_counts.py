@@ -13,7 +13,7 @@ from django.db import connection
 from redis.connection import AbstractConnection
 
 from cereal_methods import BulkResult
-from cereal_methods.outcomes import message_id
+from cereal_methods.results.ids import message_id
 from tests.celery import app
 from tests.shop.models import Order
 

@@ -94,7 +94,7 @@ def test_all_rows_succeed(crowd: Worker, batch: list[str], messages: int) -> Non
 
     assert done[:3] == (
         0,
-        f"shop.Order.ship is sent for 10 rows in {messages} messages: bulk ID.\n"
+        f"shop.Order.ship was sent for 10 rows in {messages} messages: bulk ID.\n"
         "Total      10\n"
         "Succeeded  10\n"
         "Failed      0\n"
@@ -119,9 +119,9 @@ def test_rows_fail_and_are_missing(crowd: Worker, batch: list[str], messages: in
 
     assert sent[:3] == (
         0,
-        f"shop.Order.fail_if_bad is sent for 4 rows in {messages} "
+        f"shop.Order.fail_if_bad was sent for 4 rows in {messages} "
         f"message{'s' if messages > 1 else ''}: bulk ID.\n"
-        "To see how far it is: manage.py bulk_result ID\n",
+        "To see its progress: manage.py bulk_result ID\n",
         "",
     )
 
@@ -176,9 +176,9 @@ def test_a_timeout_is_told_by_the_exit_status(crowd: Worker, nobody: str) -> Non
 
     assert done[:3] == (
         124,
-        "shop.Order.trace is sent for 2 rows in 2 messages: bulk ID.\n",
-        "CommandError: Timed out: 0 of 2 rows are completed after 0.1 s. The workers go on; to see "
-        "how far: manage.py bulk_result ID\n",
+        "shop.Order.trace was sent for 2 rows in 2 messages: bulk ID.\n",
+        "CommandError: Timed out: 0 of 2 rows are completed after 0.1 s. The bulk continues. To "
+        "see its progress: manage.py bulk_result ID\n",
     )
 
 
@@ -193,11 +193,12 @@ def test_ctrl_c_ends_the_waiting_and_not_the_bulk(crowd: Worker, nobody: str) ->
     process.send_signal(signal.SIGINT)
     done = end(process)
 
-    assert ID.sub("ID", first) == "shop.Order.trace is sent for 2 rows in 2 messages: bulk ID.\n"
+    assert ID.sub("ID", first) == "shop.Order.trace was sent for 2 rows in 2 messages: bulk ID.\n"
     assert done[:3] == (
         130,
         "",
-        "CommandError: Interrupted. The workers go on; to see how far: manage.py bulk_result ID\n",
+        "CommandError: Interrupted. The bulk continues. To see its progress: manage.py "
+        "bulk_result ID\n",
     )
     assert run(crowd, "bulk_result", done.ids[0])[:3] == (
         0,
@@ -228,8 +229,8 @@ def test_ctrl_c_ends_the_sending_and_tells_how_far_it_was(crowd: Worker, nobody:
         assert done.status == 130
         assert re.fullmatch(
             ignored
-            + r"CommandError: Interrupted\. shop\.Order\.trace was sent for [\d,]+ of 20,000 rows, "
-            r"and perhaps for another message: bulk ID\. To see how far it is: manage\.py "
+            + r"CommandError: Interrupted\. shop\.Order\.trace was sent for [\d,]+ of 20,000 rows "
+            r"and perhaps for one more message: bulk ID\. To see its progress: manage\.py "
             r"bulk_result ID\n",
             done.err,
             re.DOTALL,
@@ -253,7 +254,7 @@ def test_a_terminal_has_a_bar_and_the_rest_of_the_output_none(crowd: Worker) -> 
 
     assert done[:2] == (
         0,
-        "shop.Order.trace is sent for 5 rows in 5 messages: bulk ID.\n"
+        "shop.Order.trace was sent for 5 rows in 5 messages: bulk ID.\n"
         "Total      5\n"
         "Succeeded  5\n"
         "Failed     0\n"

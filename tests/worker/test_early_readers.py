@@ -13,7 +13,7 @@ import pytest
 from tests.celery import app
 from tests.watch.models import Parcel, Sender
 
-from .test_contract import as_keyword
+from .contract_ways import as_keyword
 from .workers import Worker
 
 MANY = 40

@@ -21,10 +21,10 @@ SECONDS = 30
 OLD = settings.SECRET_KEY
 NEW = "k3y-n3w"
 MISMATCH = (
-    "The signature of a cereal-pickle message does not match, so nothing of it was read. It was "
-    "changed on its way, sent by someone without the key, or signed with a key that is neither "
-    "SECRET_KEY (or CEREAL_METHODS['SIGNING_KEY']) nor among its fallbacks here. Compare the keys, "
-    "and who can write to the broker."
+    "The signature of a cereal-pickle message does not match, so the message was not read. It was "
+    "changed on its way, sent by somebody without the key, or signed with a key that is neither "
+    "SECRET_KEY (or CEREAL_METHODS['SIGNING_KEY']) nor one of its fallbacks here. Compare the keys "
+    "of sender and worker, and check who can write to the broker."
 )
 
 #: How a process is given a key and those before or after it, in the environment and in a test.

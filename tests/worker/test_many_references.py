@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from cereal_methods.hydration import fetch_all
-from cereal_methods.references import QuerySetReference
+from cereal_methods.rows.fetch import fetch_all
+from cereal_methods.rows.reference import QuerySetReference
 from tests.shop.models import Line, Order
 
 

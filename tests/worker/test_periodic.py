@@ -9,12 +9,12 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from cereal_methods import BulkResult
-from cereal_methods.periodic import BULK
+from cereal_methods.sending.schedules import BULK
 from tests.shop.models import Document, Order
 
 from .workers import STOP_SECONDS, Worker
@@ -38,7 +38,7 @@ class Beat:
             **environment,
         }
 
-    def __enter__(self) -> Beat:
+    def __enter__(self) -> Self:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 self.command, env=self.environment, stdout=log, stderr=log
@@ -185,7 +185,8 @@ def test_the_rows_of_django_celery_beat_are_checked(rows: Beat, worker: Worker) 
     assert json.loads(found) == [
         [
             "cereal_methods.E008",
-            f"The periodic task 'no row' cannot run {COUNT}: it is a method, and no row is named.",
+            f"The periodic task 'no row' cannot run {COUNT}: it is a method, and the call does not "
+            "name a row.",
         ],
         [
             "cereal_methods.E008",

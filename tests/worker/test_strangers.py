@@ -12,7 +12,7 @@ import pytest
 from celery.states import FAILURE, IGNORED, SUCCESS
 from django.db import transaction
 
-from cereal_methods.counts import Counts
+from cereal_methods.results.counts import Counts
 from tests.shop.strangers import Stranger, ledger
 
 from .workers import Worker

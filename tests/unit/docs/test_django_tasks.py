@@ -1,0 +1,98 @@
+"""Django's own tasks beside method tasks: what docs/django-tasks.md claims.
+
+On Django 5.2 with the package that brings its framework there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import django
+import pytest
+from django.utils.module_loading import import_string
+
+from tests.shop.models import Order
+
+from ..interpreters import ROOT
+from .test_testing import PROJECT, write
+
+PAGE = ROOT / "docs" / "django-tasks.md"
+
+#: Where the framework is.
+FRAMEWORK = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
+
+pytestmark = pytest.mark.skipif(
+    find_spec(FRAMEWORK) is None, reason="Django 5.2 without the package django-tasks"
+)
+
+
+@pytest.fixture
+def task() -> Any:
+    """Django's decorator."""
+    return import_string(f"{FRAMEWORK}.task")
+
+
+def number_of(order: Any) -> Any:
+    return order
+
+
+def first_order() -> Any:
+    return Order.objects.first()
+
+
+def test_the_examples_of_the_page_run(tmp_path: Path) -> None:
+    text = PAGE.read_text().replace("django.tasks", FRAMEWORK)
+    blocks = re.findall(r"^```python\n(# (\w+/\w+\.py)\n.*?)^```$", text, re.M | re.S)
+    start = {name: text for name, text in PROJECT.items() if name != "shop/models.py"}
+    write(tmp_path, start, [(name, source) for source, name in blocks])
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "django", "test"],
+        cwd=tmp_path,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=100,
+    )
+
+    assert len(blocks) == text.count("```python") == 5
+    assert done.returncode == 0, done.stdout
+    assert "Ran 3 tests" in done.stdout
+
+
+@pytest.mark.django_db
+def test_a_method_of_an_instance_is_refused(task: Any) -> None:
+    name = "InvalidTask" if django.VERSION >= (6, 0) else "InvalidTaskError"
+    invalid = import_string(f"{FRAMEWORK}.exceptions.{name}")
+    with pytest.raises(invalid) as caught:
+        task(Order.objects.create().ship)
+
+    assert str(caught.value) == "Task function must be defined at a module level."
+
+
+def test_a_method_of_the_class_is_not_refused_and_has_no_row(task: Any) -> None:
+    method = task(Order.ship)
+
+    result = method.enqueue(5, "dhl")
+
+    assert str(result.status) == "FAILED"
+    assert result.errors[0].exception_class_path == "builtins.AttributeError"
+    with pytest.raises(ImportError):
+        import_string(method.module_path)
+
+
+@pytest.mark.django_db
+def test_instances_are_no_arguments_and_no_results(task: Any) -> None:
+    with pytest.raises(TypeError, match=r"^Unsupported type: <class 'tests\.shop"):
+        task(number_of).enqueue(Order.objects.create())
+    result = task(first_order).enqueue()
+
+    assert str(result.status) == "FAILED"
+    assert result.errors[0].exception_class_path == "builtins.TypeError"

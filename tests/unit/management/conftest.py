@@ -1,0 +1,20 @@
+"""Fixtures of the commands' tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cereal_methods.results import waiting
+
+
+@pytest.fixture
+def on_sleep(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+    """Do something in the place of waiting for the next look at the results."""
+
+    def install(what: Callable[[], Any]) -> None:
+        monkeypatch.setattr(waiting.time, "sleep", lambda seconds: what())
+
+    return install

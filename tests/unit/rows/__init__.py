@@ -1,0 +1,1 @@
+"""Tests of ``cereal_methods.rows``."""

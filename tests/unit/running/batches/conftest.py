@@ -1,0 +1,5 @@
+"""Fixtures of these tests."""
+
+from ..journals import journals
+
+__all__ = ["journals"]
