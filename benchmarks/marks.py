@@ -16,6 +16,8 @@ from typing import Any, Final
 from celery.signals import task_postrun, worker_process_init
 from django.db.backends.signals import connection_created
 
+from cereal_methods.running.state import is_row_of_batch
+
 TIME: Final = struct.Struct("d")
 
 
@@ -69,4 +71,4 @@ def _install_events(path: str) -> None:
 
 def _is_row(task: Any) -> bool:
     """Whether a batch's row has ended, and not a message."""
-    return hasattr(task.request, "rows_ahead")
+    return is_row_of_batch(task.request)

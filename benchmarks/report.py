@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ def write(
     lab: Lab,
 ) -> Path:
     """Write it all, and return the new folder."""
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     folder = folder / f"{now:%Y-%m-%d-%H%M}{'-quick' if lab.quick else ''}"
     folder.mkdir(parents=True, exist_ok=True)
     about = {

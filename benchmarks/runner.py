@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, Self
 
 
 class Runner:
@@ -40,7 +40,7 @@ class Runner:
             )
         return json.loads(answer)
 
-    def __enter__(self) -> Runner:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

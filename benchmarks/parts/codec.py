@@ -26,7 +26,7 @@ from benchmarks.celery import app
 from benchmarks.contenders import FLOOR, Call, current
 from benchmarks.models import Order
 from benchmarks.samples import FIRST_LINE, Measure, interleaved
-from cereal_methods import arguments
+from cereal_methods.running import arguments
 
 if TYPE_CHECKING:
     from benchmarks.lab import Lab
