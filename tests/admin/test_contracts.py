@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 from typing import Any
 
@@ -206,3 +207,16 @@ def test_records_of_django_s_database(serializer: str, django_assert_num_queries
 
 def test_records_of_django_s_cache() -> None:
     check_records(CacheBackend(app=app, url="django-cache"))
+
+
+def test_timesince_is_the_time_in_words() -> None:
+    noon = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
+
+    words = api.timesince(noon, noon + datetime.timedelta(minutes=2))
+
+    assert words.replace("\xa0", " ") == "2 minutes"
+
+
+def test_registered_admin_is_that_of_the_site(model_admin: Any) -> None:
+    assert api.registered_admin(admin.site, Box) is model_admin
+    assert api.registered_admin(admin.AdminSite(name="another"), Box) is None
