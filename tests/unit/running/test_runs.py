@@ -11,10 +11,12 @@ from celery import chain, chord, group
 from celery.app.task import Context
 from celery.backends.base import KeyValueStoreBackend
 from celery.exceptions import Ignore
+from django.db import OperationalError
 
-from cereal_methods import task
+from cereal_methods import ModelReference, task
 from cereal_methods.exceptions import FunctionAborted, RowLocked
 from cereal_methods.results.endings import Discarded, Replaced
+from cereal_methods.running.invocation import invoke
 from cereal_methods.running.locking import rows_locked
 from cereal_methods.running.policy import RowPolicy
 from cereal_methods.running.target import Target, call_function
@@ -263,3 +265,17 @@ def test_a_row_that_is_a_key_is_the_row_that_it_is_elsewhere(order: Order) -> No
         tasks.run()
 
         assert result.get() == [True]
+
+
+def test_a_transaction_that_cannot_begin_is_a_failed_fetch(order: Order) -> None:
+    error = OperationalError("the database is unreachable")
+    target = Target("ship", Order.trace, RowPolicy(select_for_update={}), Order)
+    kwargs = {"this": ModelReference.of(order)}
+
+    with (
+        mock.patch("cereal_methods.running.invocation.transaction.atomic", side_effect=error),
+        pytest.raises(OperationalError) as caught,
+    ):
+        invoke(target, (), kwargs)
+
+    assert caught.value is error
