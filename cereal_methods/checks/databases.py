@@ -10,6 +10,7 @@ from django.core.checks import Warning as CheckWarning
 from django.db import connections, router
 
 from ..django_api.databases import product_of
+from ..running.target import policy_of
 from .registry import never_raising, row_tasks
 
 
@@ -22,9 +23,9 @@ def check_locks(
     Asking a database for its features may connect to it, so this checks only the databases that
     ``manage.py check --database`` names.
     """
-    locking = [task for task in row_tasks() if task.row_policy.locks] if databases else []
+    locking = [task for task in row_tasks() if policy_of(task).locks] if databases else []
     for alias in databases or ():
-        here = [task for task in locking if router.db_for_write(task.row_model) == alias]
+        here = [task for task in locking if router.db_for_write(task.target.model) == alias]
         for lacks, tasks in _lacking(here, alias).items():
             vendor = product_of(connections[alias])
             names = ", ".join(task.name for task in tasks[:3])
@@ -41,7 +42,7 @@ def check_locks(
 def _lacking(tasks: list[Any], alias: str) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for task in tasks:
-        lacks = task.row_policy.missing_lock_feature(connections[alias])
+        lacks = policy_of(task).missing_lock_feature(connections[alias])
         if lacks:
             found.setdefault(lacks, []).append(task)
     return found

@@ -15,6 +15,7 @@ from ..django_api.models import (
     selectable_relations,
 )
 from ..exceptions import InvalidModelTask
+from ..running.target import policy_of, row_model_of
 from ..sending import registry
 from ..sending.method_tasks import method_tasks
 from ..suggestions import did_you_mean
@@ -38,7 +39,7 @@ def check_names(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
 def check_relations(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
     """E006: a relation in ``select_related`` or ``prefetch_related`` that does not exist."""
     for task in row_tasks():
-        model, policy = task.row_model, task.row_policy
+        model, policy = row_model_of(task), policy_of(task)
         related = policy.select_related
         for name in () if isinstance(related, bool) else related:
             yield from _missing(task, "select_related", name, selectable_relations, model)
@@ -69,7 +70,7 @@ def _missing(
                 f"{task.name} has {option}={name!r}, but {model._meta.label} has no relation "
                 f"{part!r}.",
                 hint=did_you_mean(part, found, others),
-                obj=task.row_model,
+                obj=row_model_of(task),
                 id="cereal_methods.E006",
             )
             return

@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage
 from django.core.checks import Warning as CheckWarning
 
 from ..celery_api.tasks import active_apps, get_current_app, is_fallback
+from ..running.target import is_row_task
 from ..sending.method_tasks import method_tasks
 
 Check: TypeAlias = Callable[..., list[CheckMessage]]
@@ -53,7 +54,7 @@ def own_tasks(app: Any) -> Iterator[Any]:
     """Yield the tasks of ``@model_task`` and ``@task``, ordered by name."""
     for name in sorted(app.tasks):
         task = app.tasks[name]
-        if hasattr(task, "row_policy"):
+        if is_row_task(task):
             yield task
 
 
@@ -61,7 +62,7 @@ def row_tasks() -> Iterator[Any]:
     """Yield the tasks of methods that run on a row, from the project's Celery app."""
     for app in celery_apps()[:1]:
         for method in method_tasks():
-            if method.runs_on == "row" and hasattr(app.tasks.get(method.name), "row_model"):
+            if method.runs_on == "row" and is_row_task(app.tasks.get(method.name)):
                 yield app.tasks[method.name]
 
 

@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.db import models
 
+from ..running.target import row_model_of
 from .accepted import accepts, result_accept_content, unusable
 from .registry import celery_apps, named, never_raising, own_tasks
 
@@ -74,7 +75,7 @@ def _returns_instances(task: Any) -> bool:
     annotation = getattr(function, "__annotations__", {}).get("return")
     if annotation is None:
         return False
-    model = getattr(task, "row_model", None)
+    model = row_model_of(task)
     local = {} if model is None else {model.__name__: model, "Self": model}
     holder: Any = types.SimpleNamespace(__annotations__={"return": annotation})
     try:

@@ -15,6 +15,7 @@ from ..django_api.databases import has_table
 from ..exceptions import CerealError
 from ..rows.reference import THIS, ModelReference
 from ..rows.wire import reference_from_key, reference_from_plain
+from ..running.target import row_model_of
 from ..sending import schedules
 from .registry import celery_apps, never_raising
 
@@ -78,7 +79,7 @@ def _problem(
         task = app.tasks.get(name)
         if task is None:
             return _near(app, name)
-        model = getattr(task, "row_model", None)
+        model = row_model_of(task)
         if model is None:
             return None
         if THIS not in kwargs:
@@ -100,7 +101,7 @@ def _near(app: Any, name: Any) -> tuple[str, str] | None:
     """Return what is wrong with a name that begins as a model with method tasks, and ends not."""
     owner = str(name).rpartition(".")[0]
     for task in app.tasks.values():
-        model = getattr(task, "row_model", None)
+        model = row_model_of(task)
         if model is not None and owner == f"{model.__module__}.{model.__name__}":
             own = sorted(each for each in app.tasks if each.startswith(f"{owner}."))
             return f"{model._meta.label} has no such task.", f"It has {', '.join(own)}."

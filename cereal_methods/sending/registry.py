@@ -120,8 +120,6 @@ def task_attributes(target: Target) -> dict[str, Any]:
     """Return the attributes that the class of a task has beside its options."""
     return {
         "target": target,
-        "row_policy": target.policy,
-        "row_model": target.model,
         "has_row_hooks": False,  # hooks.on_bound sets this, and the next
         "has_custom_call": False,
         **WITHOUT_AUTORETRY,  # target wraps the function alone: the fetch is not retried by it
@@ -159,7 +157,7 @@ def registered_task(name: str) -> Any:
     """
     app = get_current_app()
     task = app.tasks.get(name)
-    if not hasattr(task, "row_policy"):
+    if not is_row_task(task):
         check_name(app, name)
         return app.tasks[name]
     return task

@@ -14,6 +14,7 @@ from ..exceptions import InvalidModelTask, ResultsNotKept
 from ..running import text
 from ..running.failures import retry_when_unavailable
 from ..running.message import sent_arguments_of
+from ..running.target import row_model_of
 from ..suggestions import did_you_mean
 from .bulk import Bulk
 from .method_tasks import method_tasks
@@ -49,7 +50,7 @@ class BulkCall:
         ``TypeError`` or ``ValueError`` if something does not fit.
         """
         task = _row_task(app, self.method)
-        model = task.row_model
+        model: Any = row_model_of(task)
         if is_due:
             rows = rows_named(model, self.rows)
         else:
@@ -65,7 +66,7 @@ def _row_task(app: Any, name: Any) -> Any:
     Raises ``InvalidModelTask`` for any other name.
     """
     task = app.tasks.get(name) if isinstance(name, str) else None
-    if getattr(task, "row_model", None) is not None:
+    if row_model_of(task) is not None:
         return task
     names = [method.name for method in method_tasks() if method.runs_on == "row"]
     hint = did_you_mean(name, names, "manage.py model_tasks lists those that do.")

@@ -16,6 +16,7 @@ from ..celery_api.tasks import parameters_of
 from ..django_api.models import managers_of
 from ..exceptions import InvalidModelTask
 from ..running.policy import RowPolicy
+from ..running.target import Target
 from ..suggestions import did_you_mean
 from .option_values import requirement
 from .options import SharedOptions
@@ -159,7 +160,7 @@ def _refuse_unknown(task: Any, unknown: list[str], call: str) -> None:
     apply_async = next(
         vars(kind)["apply_async"]
         for kind in type(task).__mro__
-        if "apply_async" in vars(kind) and "row_policy" not in vars(kind)
+        if "apply_async" in vars(kind) and not isinstance(vars(kind).get("target"), Target)
     )
     accepted = inspect.signature(apply_async).parameters
     arguments = parameters_of(task)

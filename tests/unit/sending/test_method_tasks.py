@@ -26,7 +26,7 @@ def test_a_method_of_a_row_is_listed_with_its_task() -> None:
     assert (ship.model, ship.path, ship.runs_on) == (Order, "ship", "row")
     assert ship.task is Order.ship.task
     assert ship.description == "Ship the order."
-    assert ship.policy is Order.ship.task.row_policy
+    assert ship.policy is Order.ship.task.target.policy
     assert not ship.on_commit
     assert ship.queue == app.conf.task_default_queue
 
