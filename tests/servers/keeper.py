@@ -17,7 +17,6 @@ import time
 import traceback
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
-from typing import NoReturn
 
 from .kinds import KINDS, ProgramMissing, Server
 
@@ -41,15 +40,19 @@ def answer(servers: dict[str, Server], name: str, action: str) -> tuple[str, str
     return "done", ""
 
 
-def serve(listener: Listener, servers: dict[str, Server]) -> NoReturn:
-    """Answer everybody who asks, side by side."""
+def serve(listener: Listener, servers: dict[str, Server]) -> None:
+    """Answer everybody who asks, side by side, until the listener is closed."""
 
     def talk(connection: Connection) -> None:
         with connection:
             connection.send(answer(servers, *connection.recv()))
 
     while True:
-        threading.Thread(target=talk, args=(listener.accept(),), daemon=True).start()
+        try:
+            connection = listener.accept()
+        except OSError:  # the listener was closed: the keeper ends
+            return
+        threading.Thread(target=talk, args=(connection,), daemon=True).start()
 
 
 def main() -> None:
