@@ -28,9 +28,10 @@ class RecordsConfig(AppConfig):
         durability.register(Records())
         register(check_routers, TAG)
         register(check_tables, TAG, Tags.database)
-        celeryd_init.connect(_add_relay, dispatch_uid=__name__)
+        celeryd_init.connect(_prepare_worker, dispatch_uid=__name__)
 
 
-def _add_relay(sender: Any = None, instance: Any = None, **kwargs: Any) -> None:
-    # By its name: processes that are no workers do without it.
-    instance.app.steps["worker"].add("cereal_methods.records.service:RelayStep")
+def _prepare_worker(sender: Any = None, instance: Any = None, **kwargs: Any) -> None:
+    # By their names: other processes do not import them.
+    for step in ("notes:NotesStep", "service:RelayStep"):
+        instance.app.steps["worker"].add(f"cereal_methods.records.{step}")

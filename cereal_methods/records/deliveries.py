@@ -18,8 +18,8 @@ class Delivery:
         self.task = task
         self.id: str = request.id
         self.model, self.row = row_of(reference)
-        found: Any = getattr(request, RECORD, None)
-        alias, turn = found if _is_place(found) else (None, None)
+        place = place_of(getattr(request, RECORD, None))
+        alias, turn = (None, None) if place is None else place
         self.turn: int | None = turn
         if reference is not None:
             self.using: str = reference.using
@@ -36,14 +36,15 @@ class Delivery:
         return f"Task {self.task.name}[{self.id}]"
 
 
-def _is_place(value: Any) -> bool:
-    # Anybody who can write to the broker may have written it.
-    return (
-        isinstance(value, (list, tuple))
-        and len(value) == 2
-        and isinstance(value[0], str)
-        and type(value[1]) is int
-    )
+def place_of(header: Any) -> tuple[str, int] | None:
+    """Return the database and the turn that a message's header gives for its record, if it does.
+
+    Anybody who can write to the broker may have written the header.
+    """
+    if not isinstance(header, (list, tuple)) or len(header) != 2:
+        return None
+    alias, turn = header
+    return (alias, turn) if isinstance(alias, str) and type(turn) is int else None
 
 
 def _are_texts(value: Any) -> bool:
