@@ -5,28 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import textwrap
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-
-#: What a program needs that uses the tests' models.
-SETUP = """
-import tests.celery
-import django
-django.setup()
-"""
-
-
-def run(
-    *parts: str, directory: Path = ROOT, settings: str = "tests.settings", timeout: float = 100
-) -> str:
-    """Return what a program prints; fail if it fails, or warns of anything."""
-    program = "\n".join(map(textwrap.dedent, parts))
-    return _printed(["-c", program], directory, settings, timeout)
 
 
 def run_program(
@@ -38,11 +22,18 @@ def run_program(
 ) -> str:
     """Return what a module of ``tests/unit/programs`` prints, run as a script in a directory."""
     script = Path(__file__).with_name("programs") / f"{name}.py"
-    return _printed([str(script), *arguments], directory, settings, timeout)
+    command = [str(script), *arguments]
+    return run_python(*command, directory=directory, settings=settings, timeout=timeout)
 
 
-def _printed(command: list[str], directory: Path, settings: str, timeout: float) -> str:
-    paths = [str(directory), *filter(None, [os.environ.get("PYTHONPATH")])]
+def run_python(
+    *command: str,
+    directory: Path = ROOT,
+    settings: str = "tests.settings",
+    timeout: float = 100,
+) -> str:
+    """Return what Python prints; fail if it fails, or warns of anything."""
+    paths = [str(directory), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
         [sys.executable, "-W", "error", *command],
         cwd=directory,

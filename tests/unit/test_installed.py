@@ -11,7 +11,7 @@ import pytest
 
 import cereal_methods
 
-from .interpreters import ROOT, run
+from .interpreters import ROOT, run_program
 
 pytestmark = pytest.mark.skipif("TOX_ENV_NAME" not in os.environ, reason="not run by tox")
 
@@ -23,9 +23,7 @@ def test_the_installed_package_is_tested() -> None:
 
 
 def test_the_installed_package_is_tested_in_processes_of_their_own() -> None:
-    found = run("import cereal_methods; print(cereal_methods.__file__)")
-
-    assert found == str(INSTALLED)
+    assert run_program("installed") == str(INSTALLED)
 
 
 def test_the_wheel_holds_the_package_and_nothing_else() -> None:

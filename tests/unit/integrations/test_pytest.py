@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,25 +12,15 @@ from cereal_methods.integrations import pytest as pytest_plugin
 from cereal_methods.testing import RecordedTasks, assert_num_fetches
 from tests.shop.models import Order
 
-from ..interpreters import SETUP, run
-
-#: A project that has nothing to do with Django: its tests see what is imported.
-PROBE = """
-import sys
-
-import pytest
+from ..interpreters import run_program
 
 
-def test_nothing_is_imported():
-    heavy = ["celery", "kombu", "django.conf", "django.db", "wrapt"]
-    assert [name for name in heavy if name in sys.modules] == []
-    own = sorted(name for name in sys.modules if name.startswith("cereal_methods"))
-    print(own)
-
-
-def test_the_fixtures_are_there(request):
-    assert request._fixturemanager.getfixturedefs("recorded_tasks", request.node)
-"""
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project that does not use the library, with two tests."""
+    probe = Path(__file__).parents[1] / "programs" / "pytest_probe.py"
+    shutil.copy(probe, tmp_path / "test_probe.py")
+    return tmp_path
 
 
 def test_the_installed_package_names_its_plugin() -> None:
@@ -39,50 +29,26 @@ def test_the_installed_package_names_its_plugin() -> None:
     assert point.load() is pytest_plugin
 
 
-def test_pytest_imports_little_in_projects_that_do_not_use_it(tmp_path: Path) -> None:
-    (tmp_path / "test_probe.py").write_text(PROBE)
+def test_pytest_imports_little_in_projects_that_do_not_use_it(project: Path) -> None:
+    options = ["--", "-s", "-W", "error"]
 
-    printed = run(
-        """
-        import sys
-
-        import pytest
-
-        options = ["-q", "-s", "-W", "error", "-p", "no:cacheprovider", "-p", "no:django"]
-        sys.exit(pytest.main(options))
-        """,
-        directory=tmp_path,
-        settings="",
-    )
+    printed = run_program("run_pytest", *options, directory=project, settings="")
 
     modules = ["entry_points", "integrations", "integrations.pytest"]
     assert str(["cereal_methods", *(f"cereal_methods.{name}" for name in modules)]) in printed
     assert "2 passed" in printed
 
 
-def test_pytest_may_be_started_where_the_package_is_imported_already(tmp_path: Path) -> None:
-    (tmp_path / "test_probe.py").write_text("def test_nothing(): ...")
+def test_pytest_may_be_started_where_the_package_is_imported_already(project: Path) -> None:
+    options = ["cereal_methods", "--", "-W", "error", "-k", "fixtures"]
 
-    printed = run(
-        """
-        import sys
-
-        import cereal_methods
-        import pytest
-
-        sys.exit(pytest.main(["-q", "-W", "error", "-p", "no:cacheprovider", "-p", "no:django"]))
-        """,
-        directory=tmp_path,
-        settings="",
-    )
+    printed = run_program("run_pytest", *options, directory=project, settings="")
 
     assert "1 passed" in printed
 
 
 def test_the_helpers_need_no_pytest() -> None:
-    found = run(SETUP, "import sys, cereal_methods.testing; print('pytest' in sys.modules)")
-
-    assert found == "False"
+    assert run_program("testing_without_pytest") == "False"
 
 
 @pytest.mark.django_db
@@ -100,6 +66,4 @@ def test_the_fixture_needs_no_database(recorded_tasks: RecordedTasks) -> None:
 
 
 def test_the_count_is_a_fixture_too(request: pytest.FixtureRequest) -> None:
-    found: Any = request.getfixturevalue("assert_num_fetches")
-
-    assert found is assert_num_fetches
+    assert request.getfixturevalue("assert_num_fetches") is assert_num_fetches
