@@ -339,3 +339,9 @@ def test_sentry_is_shown_references(name: str, django_assert_num_queries: Any) -
     with django_assert_num_queries(0):
         assert type(args).__sentry_repr__(args) == "('<shop.Order 5>',)"
         assert type(kwargs).__sentry_repr__(kwargs) == "{'this': '<shop.Order 5>'}"
+
+
+def test_a_list_in_front_of_the_arguments_gives_a_list(name: str) -> None:
+    args, _, _ = trip(name, ["a", 1])
+
+    assert [0] + args == [0, "a", 1]  # noqa: RUF005

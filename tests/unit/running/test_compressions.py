@@ -14,6 +14,7 @@ import kombu.compression
 import pytest
 
 from cereal_methods.exceptions import InvalidMessage
+from cereal_methods.running import compressions
 from cereal_methods.running.compressions import MIN_BOUND, bound_decompression
 from tests.celery import app
 
@@ -59,6 +60,18 @@ def test_a_bomb_is_refused_and_takes_little_memory(name: str) -> None:
         "is refused: more than 200 times as many."
     )
     assert peak < 3 * most + 10_000_000  # of which LZMA has a dictionary
+
+
+def test_zstd_is_bounded_by_the_decompressor_of_kombus_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compressions, "zstd_decompressor", lambda: bz2.BZ2Decompressor)
+
+    decompress = dict(compressions._bounded_methods())["application/zstd"]
+
+    assert decompress(bz2.compress(b"[[1],{},null]")) == b"[[1],{},null]"
+    with pytest.raises(InvalidMessage, match="which is refused: more than 200 times as many"):
+        decompress(bz2.compress(bytes(2 * MIN_BOUND)))
 
 
 @pytest.mark.parametrize("name", METHODS)

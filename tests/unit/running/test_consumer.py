@@ -123,6 +123,12 @@ def test_a_message_of_protocol_1_is_celerys(consumer: Consumer) -> None:
             "on its way, or this process does not have a class that it contains.",
         ),
         (
+            b"\x80\x04].",
+            "pickle",
+            "Refusing to deserialize untrusted content of type pickle "
+            "(application/x-python-serialize) Send it with serializer='cereal-pickle'.",
+        ),
+        (
             "- [[]",
             "yaml",
             "Refusing to deserialize untrusted content of type yaml (application/x-yaml) Add its "
@@ -191,3 +197,11 @@ def test_a_message_without_an_id_has_no_state_to_leave(
 
     assert consumer.handled == []
     assert "fails before it starts: The message has no id." in caplog.text
+
+
+def test_a_worker_without_events_refuses_messages_too(consumer: Consumer) -> None:
+    consumer.event_dispatcher = None
+
+    consumer.receive(message("[]", "json", id="without-events"))
+
+    assert app.AsyncResult("without-events").state == "FAILURE"

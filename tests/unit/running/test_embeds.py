@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest import mock
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from kombu.serialization import registry
 
 from cereal_methods import ModelReference
@@ -106,3 +108,38 @@ def test_an_embed_that_celery_could_not_read_is_refused(embed: Any) -> None:
         check_embed(embed, is_signed=True)
 
     assert str(caught.value) == "The message embeds something that is not a canvas."
+
+
+def test_a_message_that_embeds_something_else_than_signatures_fails() -> None:
+    payload = encode(call_body([ORDER], callbacks=[CALL]), "cereal-json")
+    damaged = payload.replace('"callbacks"', '"callbackz"')
+
+    args, kwargs, embedded = consume(damaged, "cereal-json")
+
+    assert not any(dict(embedded).values())
+    with pytest.raises(InvalidMessage, match=r"embeds something that is not a canvas\.$"):
+        unpack(args, kwargs)
+
+
+@pytest.mark.parametrize("name", ["cereal-pickle", "cereal-json"])
+def test_a_consumer_leaves_the_embed_beside_rows_to_the_task(name: str) -> None:
+    found = message(encode(call_body([ORDER], callbacks=[SIGNED]), name))
+    found.content_type = registry.name_to_type[name]
+    found.content_encoding = "utf-8" if name == "cereal-json" else "binary"
+    found.accept = {found.content_type}
+
+    assert error_in(found, NAME) is None
+
+
+def test_a_time_limit_that_strikes_while_an_embed_is_read_is_raised() -> None:
+    args, _, embedded = consume(
+        encode(call_body([ORDER], callbacks=[CALL]), "cereal-json"), "cereal-json"
+    )
+
+    with (
+        mock.patch.object(type(args.call.decoder), "decode", side_effect=SoftTimeLimitExceeded),
+        pytest.raises(SoftTimeLimitExceeded),
+    ):
+        embedded["callbacks"]
+
+    assert embedded["callbacks"] == [CALL]

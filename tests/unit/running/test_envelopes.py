@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -71,6 +72,7 @@ RIGHT: list[dict[str, Any]] = [
     {"timelimit": [None, None]},
     {"timelimit": (300, 0.5)},
     {"eta": "2030-01-01T00:00:00+00:00", "expires": "2030-01-01T00:00:00"},
+    {"eta": datetime(2030, 1, 1, tzinfo=UTC)},
     {"shadow": "shop: ship", "argsrepr": "('a\nb',)", "retries": 3},
     {"stamped_headers": ["a"], "stamps": {"a": ["b"]}, "headers": {"x": 1}},
     {"id": "order 5 größe"},

@@ -19,6 +19,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("new_models")]
 #: By handler: the type of the row, and args and kwargs as JSON.
 seen: dict[str, tuple[str, Any, Any]] = {}
 
+#: The handlers of ``Counting`` that were called.
+calls: list[str] = []
+
 
 def look(moment: str, args: Any, kwargs: Any) -> None:
     written = json.loads(json.dumps(args)), json.loads(json.dumps(kwargs))
@@ -55,6 +58,27 @@ class Mutating(Task):  # type: ignore[type-arg]
         kwargs["options"]["deep"]["by"] = "handler"
 
 
+class Counting(Task):  # type: ignore[type-arg]
+    """A task class whose handlers record that they are called."""
+
+    def before_start(self, *args: Any) -> None:
+        """Record the call."""
+        calls.append("before_start")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Record the call, and run the task."""
+        calls.append("__call__")
+        return super().__call__(*args, **kwargs)
+
+    def on_success(self, *args: Any) -> None:
+        """Record the call."""
+        calls.append("on_success")
+
+    def after_return(self, *args: Any) -> None:
+        """Record the call."""
+        calls.append("after_return")
+
+
 class Calling(Task):  # type: ignore[type-arg]
     """A task class with a ``__call__``."""
 
@@ -85,6 +109,14 @@ def thing() -> Any:
         def called(self, task: Any, *args: Any) -> list[Any]:
             look("request", task.request.args, task.request.kwargs)
             return [type(self).__name__, list(args)]
+
+        @model_task(base=Counting)
+        def counted(self, number: int) -> int:
+            return number
+
+        @model_task(base=Calling)
+        def doubled(self, number: int) -> int:
+            return 2 * number
 
         @model_task(base=Mutating)
         def mutated(self, first: Any, *others: Any, options: Any) -> list[Any]:
@@ -241,3 +273,20 @@ def test_what_a_handler_changes_inside_of_arguments_reaches_the_method(
         [other.pk for other in others],
         {"deep": {"by": "handler"}},
     ]
+
+
+def test_a_task_with_its_own_call_may_be_called_as_a_function(thing: Any) -> None:
+    assert thing.doubled.task(4, this=thing) == 8
+
+
+def test_handlers_are_called_for_each_row_of_a_batch_and_not_for_the_batch(
+    thing: Any, serializer: str
+) -> None:
+    rows = [thing, type(thing).objects.create(name="Bob")]
+    calls.clear()
+
+    with record_tasks() as tasks:
+        type(thing).counted.bulk_apply_async(rows, [3], batch_size=2, serializer=serializer)
+        tasks.run()
+
+    assert calls == ["before_start", "__call__", "on_success", "after_return"] * 2

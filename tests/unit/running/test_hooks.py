@@ -29,7 +29,7 @@ class Gate(Task):  # type: ignore[type-arg]
 
 
 @pytest.fixture
-def gated() -> Any:
+def gated(db: None) -> Any:
     """A customer with a method whose task class has a handler."""
     Gate.seen = []
 
@@ -69,3 +69,9 @@ def test_an_instance_that_is_sent_by_name_is_fetched_as_the_method_wants_it(
         tasks.run()
 
     assert Gate.seen == [True]
+
+
+def test_a_signature_that_is_asked_for_outside_of_a_run_has_no_arguments(gated: Any) -> None:
+    signature = gated.go.task.signature_from_request()
+
+    assert (signature.task, signature.args, signature.kwargs) == (gated.go.name, (), {})

@@ -107,3 +107,12 @@ def test_rows_of_several_models_are_asked_for_in_one_order(paid: Order) -> None:
     fetch_all(references[::-1], query=query)
 
     assert asked == [Customer, Order, Customer, Order]
+
+
+def test_those_of_a_queryset_are_for_its_rows(paid: Order, unpaid: Order) -> None:
+    def numbers_of(first: Order, rows: list[Order]) -> list[str]:
+        return [first.number, *(row.number for row in rows)]
+
+    sent = task(rows={"rows": PAID})(numbers_of)
+
+    assert outcome(sent, unpaid, Order.paid.order_by("pk")) == ["unpaid", "paid"]

@@ -11,7 +11,7 @@ from celery import chain, chord, group
 from celery.app.task import Context
 from celery.backends.base import KeyValueStoreBackend
 from celery.exceptions import Ignore
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from cereal_methods import ModelReference, task
 from cereal_methods.exceptions import FunctionAborted, RowLocked
@@ -279,3 +279,12 @@ def test_a_transaction_that_cannot_begin_is_a_failed_fetch(order: Order) -> None
         invoke(target, (), kwargs)
 
     assert caught.value is error
+
+
+def test_a_direct_call_of_a_locking_method_runs_in_a_transaction(order: Order) -> None:
+    def is_in_transaction(self: Order) -> bool:
+        return connection.in_atomic_block and bool(connection.savepoint_ids)
+
+    target = Target("ship", is_in_transaction, RowPolicy(select_for_update={}), Order)
+
+    assert invoke(target, (), {"this": ModelReference.of(order)}) is True
