@@ -9,6 +9,28 @@ import pytest
 from django.apps import apps
 
 from tests.celery import app
+from tests.shop.models import Order
+
+from .bodies import NAMES
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    """The name of each serializer in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def order(db: None) -> Order:
+    """An order in the database."""
+    return Order.objects.create(pk=5, number="5")
+
+
+@pytest.fixture
+def other(db: None) -> Order:
+    """Another order in the database."""
+    return Order.objects.create(pk=6, number="6")
 
 
 @pytest.fixture

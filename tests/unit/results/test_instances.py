@@ -15,18 +15,11 @@ from cereal_methods.exceptions import InvalidMessage, UnknownVersion
 from tests.celery import app
 from tests.shop.models import Customer, Order
 
-from ..bodies import NAMES, decode, encode, refusal, stored, trip
+from ..bodies import decode, encode, refusal, stored, trip
 
 pytestmark = pytest.mark.django_db(databases=["default", "archive"])
 
 REFERENCE = ModelReference("shop.Order", 5, "default")
-
-
-@pytest.fixture(params=NAMES)
-def name(request: pytest.FixtureRequest) -> str:
-    """The name of each serializer in turn."""
-    found: str = request.param
-    return found
 
 
 def record(result: Any, status: str = "SUCCESS") -> dict[str, Any]:

@@ -18,7 +18,6 @@ from cereal_methods.running.embed import LazyEmbed
 from tests.shop.models import Customer, Order
 
 from ..bodies import (
-    FORMATS,
     call_body,
     decode,
     encode,
@@ -31,13 +30,6 @@ from ..bodies import (
 from ..values import Box
 
 pytestmark = pytest.mark.django_db(databases=["default", "archive"])
-
-
-@pytest.fixture(params=FORMATS)
-def name(request: pytest.FixtureRequest) -> str:
-    """The name of each format in turn."""
-    found: str = request.param
-    return found
 
 
 def test_a_decoded_call_is_two_containers_and_an_embed(name: str) -> None:

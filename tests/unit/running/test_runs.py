@@ -31,16 +31,6 @@ from ..recordings import shown
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def order() -> Order:
-    return Order.objects.create(pk=5, number="5")
-
-
-@pytest.fixture
-def other() -> Order:
-    return Order.objects.create(pk=6, number="6")
-
-
 @pytest.mark.parametrize("name", [*NAMES, "json"])
 def test_a_method_runs_on_a_fresh_row(name: str, order: Order) -> None:
     with record_tasks() as tasks:

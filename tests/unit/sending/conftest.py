@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 
 from tests.celery import app
+from tests.shop.models import Order
 
+from ..bodies import stored
 from .messages import trace
+
+
+@pytest.fixture
+def order() -> Order:
+    """An order that seems to be in the database."""
+    return stored(Order, pk=5)
 
 
 @pytest.fixture(params=["cereal-pickle", "cereal-json", "json"])

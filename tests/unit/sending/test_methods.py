@@ -24,12 +24,6 @@ pytestmark = pytest.mark.django_db(databases=["default", "archive"])
 Sent = Callable[[], list[Any]]
 
 
-@pytest.fixture
-def order() -> Order:
-    """An order that seems to be in the database."""
-    return stored(Order, pk=5)
-
-
 def test_a_call_is_the_method_as_ever(sent: Sent) -> None:
     order = Order.objects.create()
 

@@ -52,12 +52,6 @@ class Note(models.Model):
 notes = forgetting("note")
 
 
-@pytest.fixture
-def order() -> Order:
-    """An order that seems to be in the database."""
-    return stored(Order, pk=5)
-
-
 def refused(use: Callable[[], Any]) -> str:
     """Return the message of the TypeError with which a use is refused."""
     with pytest.raises(TypeError) as caught:

@@ -12,14 +12,7 @@ from cereal_methods.exceptions import SerializerNotAccepted
 from cereal_methods.serializers import acceptance
 from tests.celery import app
 
-from ..bodies import NAMES, call_body, decode, encode
-
-
-@pytest.fixture(params=NAMES)
-def name(request: pytest.FixtureRequest) -> str:
-    """The name of each serializer in turn."""
-    found: str = request.param
-    return found
+from ..bodies import call_body, decode, encode
 
 
 def test_a_serializer_that_no_worker_accepts_is_refused(name: str, settings: Any) -> None:

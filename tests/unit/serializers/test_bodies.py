@@ -31,9 +31,9 @@ pytestmark = pytest.mark.django_db(databases=["default", "archive"])
 
 @pytest.fixture(params=FORMATS)
 def name(request: pytest.FixtureRequest) -> str:
-    """The name of each format in turn."""
-    found: str = request.param
-    return found
+    """The name of each format in turn, which some errors quote."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture

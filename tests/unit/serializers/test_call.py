@@ -16,20 +16,13 @@ from cereal_methods.rows.reference import QuerySetReference
 from cereal_methods.serializers.call import Call
 from tests.shop.models import Customer, Order
 
-from ..bodies import FORMATS, call_body, decode, encode, running, stored, trip
+from ..bodies import call_body, decode, encode, running, stored, trip
 from ..bodies import plain as plain_task
 from ..values import Box
 
 ORDER = ModelReference("shop.Order", 5, "default")
 CUSTOMER = ModelReference("shop.Customer", 7, "default")
 ROWS = QuerySetReference("shop.Order", (5, 6), "default")
-
-
-@pytest.fixture(params=FORMATS)
-def name(request: pytest.FixtureRequest) -> str:
-    """The name of each format in turn."""
-    found: str = request.param
-    return found
 
 
 def call_of(name: str, args: Any = (), kwargs: Any = None) -> Call:

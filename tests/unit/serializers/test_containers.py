@@ -12,16 +12,9 @@ from kombu.utils.json import dumps as kombu_json
 from cereal_methods import ModelReference
 from tests.shop.models import Customer, Order
 
-from ..bodies import NAMES, NO_EMBED, decode, encode, stored, trip, unpack
+from ..bodies import NO_EMBED, decode, encode, stored, trip, unpack
 
 pytestmark = pytest.mark.django_db(databases=["default", "archive"])
-
-
-@pytest.fixture(params=NAMES)
-def name(request: pytest.FixtureRequest) -> str:
-    """The name of each serializer in turn."""
-    found: str = request.param
-    return found
 
 
 def test_arguments_that_came_are_sent_again_without_a_query(

@@ -9,16 +9,9 @@ import pytest
 from cereal_methods.exceptions import UnsavedInstance, UnsupportedValue
 from tests.shop.models import Order
 
-from ..bodies import NAMES, call_body, refusal, stored, trip, unpack
+from ..bodies import call_body, refusal, stored, trip, unpack
 
 pytestmark = pytest.mark.django_db(databases=["default", "archive"])
-
-
-@pytest.fixture(params=NAMES)
-def name(request: pytest.FixtureRequest) -> str:
-    """The name of each serializer in turn."""
-    found: str = request.param
-    return found
 
 
 def test_an_unsaved_instance_is_refused(name: str) -> None:

@@ -22,16 +22,9 @@ from tests.shop.models import (
     Price,
 )
 
-from ..bodies import NAMES, NO_EMBED, call_body, decode, encode, stored, trip, unpack
+from ..bodies import NO_EMBED, call_body, decode, encode, stored, trip, unpack
 
 pytestmark = pytest.mark.django_db(databases=["default", "archive"])
-
-
-@pytest.fixture(params=NAMES)
-def name(request: pytest.FixtureRequest) -> str:
-    """The name of each serializer in turn."""
-    found: str = request.param
-    return found
 
 
 pytestmark = pytest.mark.django_db(databases=["default", "archive"])

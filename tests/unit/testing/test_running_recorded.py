@@ -21,16 +21,6 @@ from ..recordings import shown
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def order() -> Order:
-    return Order.objects.create(pk=5, number="5")
-
-
-@pytest.fixture
-def other() -> Order:
-    return Order.objects.create(pk=6, number="6")
-
-
 def test_a_task_runs_once(order: Order) -> None:
     with record_tasks() as tasks:
         order.count.delay()
