@@ -26,7 +26,7 @@ from benchmarks.celery import app
 from benchmarks.contenders import FLOOR, Call, current
 from benchmarks.models import Order
 from benchmarks.samples import FIRST_LINE, Measure, interleaved
-from cereal_methods.running import arguments
+from cereal_methods.running import unpacking
 
 if TYPE_CHECKING:
     from benchmarks.lab import Lab
@@ -176,8 +176,11 @@ def _running(task: Any) -> Iterator[None]:
 @contextmanager
 def _with_rows(rows: list[Order]) -> Iterator[None]:
     """Hand over rows in the place of fetching them, where a message's arguments are unpacked."""
-    handed = mock.patch.object(arguments, "fetch_for", lambda task, found, sent: rows[: len(found)])
-    with handed:
+
+    def hand_over(task: Any, references: Any, sent: Any) -> list[Order]:
+        return rows[: len(references)]
+
+    with mock.patch.object(unpacking, "fetch_or_retry", hand_over):
         yield
 
 
