@@ -10,7 +10,6 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -254,20 +253,9 @@ def test_sending_under_all_monitors_runs_no_query(
     order = Order.objects.create()
     probe, sentry = tmp_path / "probe", tmp_path / "events"
     sentry.touch()
-    program = """
-    import sys, tests.celery, django
-    django.setup()
-    import sentry_sdk
-    from tests.shop.models import Order
-    from tests.shop.probe import mark
-    order = Order.objects.get(pk=sys.argv[1])
-    mark("sending")
-    with sentry_sdk.start_transaction(name="a request"):
-        order.ship.delay("dhl").get(timeout=60)
-    """
 
     subprocess.run(
-        [sys.executable, "-c", dedent(program), str(order.pk)],
+        [sys.executable, "-m", "tests.observability.sending", str(order.pk)],
         env={**worker.environment, "TEST_PROBE": str(probe), "TEST_SENTRY": str(sentry)},
         check=True,
         timeout=100,

@@ -11,51 +11,33 @@ from typing import NamedTuple
 
 from .interpreters import run_program
 
-#: What the project of a reader has before any example of ours.
-PROJECT = {
-    "config/settings.py": """
-        SECRET_KEY = "secret"
-        INSTALLED_APPS = ["shop"]
-        DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
-        DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-        CELERY_BROKER_URL = "memory://"
-        CELERY_RESULT_BACKEND = "cache+memory://"
-        CELERY_TASK_ALWAYS_EAGER = True
-        CELERY_TASK_EAGER_PROPAGATES = True
-        CELERY_TASK_STORE_EAGER_RESULT = True
-    """,
-    "config/__init__.py": "from .celery import app",
-    "config/celery.py": """
-        from celery import Celery
+PROJECTS = Path(__file__).with_name("projects")
 
-        app = Celery("shop")
-        app.config_from_object("django.conf:settings", namespace="CELERY")
-        app.autodiscover_tasks()
-    """,
-    "shop/__init__.py": "",
-    "shop/models.py": "",
-    "shop/tasks.py": "from shop.models import *",
-}
 
-#: What the models of a page import.
-IMPORTS = "from django.db import models\nfrom cereal_methods import model_task\n"
+def project(*names: str) -> dict[str, str]:
+    """Return the files of a project, by path: those of ``projects/reader`` and of further folders.
 
-#: The model that pages speak of without showing it.
-ORDER = """
-class Order(models.Model):
-    status = models.CharField(max_length=20, default="paid")
-    carrier = models.CharField(max_length=20, default="")
+    A later folder replaces the files of earlier ones.
+    """
+    return {
+        path.relative_to(PROJECTS / name).as_posix(): path.read_text()
+        for name in ("reader", *names)
+        for path in (PROJECTS / name).rglob("*.py")
+    }
 
-    @model_task
-    def ship(self, carrier):
-        self.status, self.carrier = "shipped", carrier
-        self.save()
-        return f"order {self.pk} went out with {carrier}"
 
-    @model_task
-    def notify(self, message=None):
-        return f"Dear customer: {message}."
-"""
+def write_project(
+    directory: Path, start: Mapping[str, str], examples: Iterable[tuple[str, str]]
+) -> list[str]:
+    """Write what a project starts with, and examples by file; return the paths of the files."""
+    sources = {name: [text] for name, text in start.items()}
+    for name, text in examples:
+        sources.setdefault(name, []).append(text)
+    for name, parts in sources.items():
+        path = directory / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text("\n".join(parts))
+    return list(sources)
 
 
 class Block(NamedTuple):
@@ -70,7 +52,7 @@ class Block(NamedTuple):
 def blocks(page: Path) -> list[Block]:
     """Return the examples of a page that are Python, but for those that it says are not to run."""
     text = page.read_text()
-    found = []
+    examples = []
     fences = re.compile(
         r"(<!-- not run: .+ -->\n+)?^( *)```(python|pycon)\n(.*?)^\2```$", re.MULTILINE | re.DOTALL
     )
@@ -80,28 +62,22 @@ def blocks(page: Path) -> list[Block]:
         line = text.count("\n", 0, match.start(4))
         source = dedent(match[4])
         file = re.match(r"# (\w+(?:/\w+)*\.py)\n", source)
-        found.append(Block(line, match[3], file and file[1], source))
-    return found
+        examples.append(Block(line, match[3], file and file[1], source))
+    return examples
 
 
 def run_examples(
-    page: str, found: Iterable[Block], directory: Path, start: Mapping[str, str] = PROJECT
+    page: str, examples: Iterable[Block], directory: Path, start: Mapping[str, str]
 ) -> list[str]:
     """Run a page's examples in a project that begins as ``start``, and return what failed."""
-    sources = {name: [dedent(text)] for name, text in start.items()}
-    calls = []
-    for block in found:
-        if block.file is None:
-            calls.append((block.line, block.kind, block.source))
-        else:
-            sources.setdefault(block.file, []).append(block.source)
-    for name, parts in sources.items():
-        path = directory / name
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_text("\n".join(parts))
-    modules = [name.removesuffix(".py").replace("/", ".") for name in sources]
-    shown = [name for name in modules if name.startswith("shop.")]
-    (directory / "calls.json").write_text(json.dumps([page, shown, calls]))
+    examples = list(examples)
+    files = write_project(
+        directory, start, [(block.file, block.source) for block in examples if block.file]
+    )
+    calls = [(block.line, block.kind, block.source) for block in examples if not block.file]
+    modules = [name.removesuffix(".py").replace("/", ".") for name in files]
+    imported = [name for name in modules if name.startswith("shop.")]
+    (directory / "calls.json").write_text(json.dumps([page, imported, calls]))
     printed = run_program("examples", directory=directory, settings="config.settings")
     failed: list[str] = json.loads(printed.splitlines()[-1])
     return failed

@@ -31,6 +31,7 @@ def run_python(
     directory: Path = ROOT,
     settings: str = "tests.settings",
     timeout: float = 100,
+    with_stderr: bool = False,
 ) -> str:
     """Return what Python prints; fail if it fails, or warns of anything."""
     paths = [str(directory), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -42,11 +43,12 @@ def run_python(
             "DJANGO_SETTINGS_MODULE": settings,
             "PYTHONPATH": os.pathsep.join(paths),
         },
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if with_stderr else subprocess.PIPE,
         text=True,
         timeout=timeout,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr or done.stdout
     return done.stdout.strip()
 
 

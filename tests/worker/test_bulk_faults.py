@@ -105,13 +105,7 @@ def finish(worker: Worker, result: BulkResult, kill: Any) -> tuple[list[dict[str
 
 def counted_elsewhere(worker: Worker, result_id: str) -> Any:
     """Return what another process counts for a result that was saved."""
-    code = (
-        "import json, sys, django; from tests.celery import app; django.setup()\n"
-        "from cereal_methods import BulkResult; found = BulkResult.restore(sys.argv[1])\n"
-        "counts = found.counts(); keys = sorted(failure.key for failure in found.failures())\n"
-        "print(json.dumps([counts.total, counts.succeeded, counts.failed, counts.missing, keys]))"
-    )
-    command = [sys.executable, "-c", code, result_id]
+    command = [sys.executable, "-m", "tests.worker.programs.bulk_counts", result_id]
     return json.loads(subprocess.check_output(command, env=worker.environment, text=True))
 
 

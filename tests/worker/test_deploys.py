@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -32,17 +31,6 @@ SECONDS = 150
 
 pytestmark = pytest.mark.timeout(5 * SECONDS)
 RELEASES = Path(__file__).parent / "releases"
-
-START = """
-import json, sys
-from tests.celery import app
-import django
-django.setup()
-from celery import chain, chord, group
-from celery.result import AsyncResult
-from cereal_methods import BulkResult
-given = json.loads(sys.argv[1])
-"""
 
 
 def environment(release: str) -> dict[str, str]:
@@ -67,10 +55,10 @@ def worker_of(release: str, queue: str, folder: Path) -> Worker:
     return worker
 
 
-def run(release: str, queue: str, program: str, given: Any = None) -> Any:
-    """Return what a program prints as JSON in the last line, run by a release's code."""
+def run(release: str, queue: str, function: str, given: Any = None) -> Any:
+    """Return what a function of ``programs.release`` returns, with a release's code."""
     done = subprocess.run(
-        [sys.executable, "-c", START + dedent(program), json.dumps(given)],
+        [sys.executable, "-m", "tests.worker.programs.release", function, json.dumps(given)],
         env={**os.environ, **environment(release), "TEST_WORKER": "1", "TEST_QUEUE": queue},
         capture_output=True,
         text=True,
@@ -99,51 +87,6 @@ def rows() -> list[Any]:
         return list(cursor.fetchall())
 
 
-#: What the old workers begin, and leave to the new ones.
-BEGIN = """
-from store.models import Purchase
-a, b, c = Purchase.objects.bulk_create(Purchase(number=number) for number in "abc")
-begun = {
-    "returned": a.itself.delay(),
-    "retried": b.insist.delay(),
-    "timed": c.receipt.apply_async(["timed"], countdown=8),
-}
-begun["returned"].get(timeout=100, disable_sync_subtasks=False)
-print(json.dumps({name: result.id for name, result in begun.items()}))
-"""
-
-#: What the old code sends while there is no worker.
-SEND = """
-from store.models import Purchase
-from store.tasks import numbers
-a, b, c = Purchase.objects.order_by("number")
-for name in ("pay", "receipt"):
-    getattr(Purchase, name).task.serializer = given
-sent = {
-    "method": a.pay.delay(1),
-    "alone": a.receipt.delay(1),
-    "inherited": a.note.delay("noted"),
-    "chain": chain(b.pay.s(2), b.receipt.s(), c.receipt.s()).delay(),
-    "chord": chord([a.receipt.s(), b.receipt.s()], c.receipt.s()).delay(),
-    "function": numbers.delay([a, b]),
-    "rows": numbers.delay(Purchase.objects.order_by("-number")),
-}
-bulk = Purchase.pay.bulk_apply_async([a, b, c], [10], batch_size=2)
-bulk.save()
-print(json.dumps([{name: result.id for name, result in sent.items()}, bulk.id]))
-"""
-
-#: What the new code reads of both.
-READ = """
-ids, bulk = given
-found = {}
-for name, task_id in ids.items():
-    value = AsyncResult(task_id).get(timeout=100)
-    found[name] = f"{value._meta.label} {value.number}" if hasattr(value, "_meta") else value
-counts = BulkResult.restore(bulk).wait(timeout=100)
-print(json.dumps([found, [counts.succeeded, counts.failed, counts.missing]]))
-"""
-
 #: What follows from the messages, whoever reads them. Only chains count on ``pay``.
 EXPECTED = {
     "alone": ["a", 1],
@@ -159,12 +102,12 @@ def test_messages_of_the_old_code_run_in_the_new_one(
     serializer: str, queue: str, table: None, tmp_path: Path
 ) -> None:
     with worker_of("before", queue, tmp_path) as old:
-        begun = run("before", queue, BEGIN)
+        begun = run("before", queue, "begin")
         old.wait_for_log(f"store.models.Purchase.insist[{begun['retried']}] retry: Retry in 8s")
-    sent, bulk = run("before", queue, SEND, serializer)
+    sent, bulk = run("before", queue, "send", serializer)
 
     with worker_of("after", queue, tmp_path) as new:
-        found, counts = run("after", queue, READ, [{**begun, **sent}, bulk])
+        found, counts = run("after", queue, "read", [{**begun, **sent}, bulk])
 
         assert "unregistered" not in new.log.read_text()
     assert counts == [3, 0, 0]
@@ -181,23 +124,12 @@ def test_messages_of_the_old_code_run_in_the_new_one(
     assert rows() == [("a", 11, "noted"), ("b", 12, ""), ("c", 10, "")]
 
 
-#: What the new code sends to workers of the old one.
-SEND_BACK = """
-from store.models import Order
-from store.tasks import numbers
-orders = Order.objects.bulk_create(Order(number=number) for number in "ab")
-Order.charge.task.serializer = given
-results = [orders[0].charge.delay(3), numbers.delay(orders)]
-print(json.dumps([result.get(timeout=100, disable_sync_subtasks=False) for result in results]))
-"""
-
-
 @pytest.mark.parametrize("serializer", ["cereal-json"])
 def test_messages_of_the_new_code_run_in_old_workers_that_know_its_names(
     serializer: str, queue: str, table: None, tmp_path: Path
 ) -> None:
     with worker_of("before", queue, tmp_path):
-        found = run("after", queue, SEND_BACK, serializer)
+        found = run("after", queue, "send_back", serializer)
 
     assert found == [3, ["a", "b"]]
     assert rows() == [("a", 3, ""), ("b", 0, "")]

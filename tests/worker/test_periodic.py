@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -78,11 +77,10 @@ def schedule(worker: Worker, tmp_path: Path) -> Beat:
     return Beat(worker, tmp_path, *options, TEST_BEAT_SCHEDULE=json.dumps(entries))
 
 
-def manage(worker: Worker, program: str, *args: str) -> str:
-    """Return what a program prints in a process with django-celery-beat."""
-    prelude = "import sys, tests.celery, django; django.setup()\n"
+def manage(worker: Worker, function: str, entries: Any) -> str:
+    """Return what a function of ``programs.beat_rows`` prints, with django-celery-beat."""
     done = subprocess.run(
-        [sys.executable, "-c", prelude + textwrap.dedent(program), *args],
+        [sys.executable, "-m", "tests.worker.programs.beat_rows", function, json.dumps(entries)],
         env={**worker.environment, "TEST_BEAT": "1", "TEST_PROBE": os.devnull},
         capture_output=True,
         text=True,
@@ -96,23 +94,7 @@ def manage(worker: Worker, program: str, *args: str) -> str:
 def rows(worker: Worker, tmp_path: Path) -> Beat:
     """Beat with django-celery-beat's scheduler, and the entries in its tables."""
     pytest.importorskip("django_celery_beat", reason="django-celery-beat is not installed")
-    manage(
-        worker,
-        """
-        import json
-        from django.core.management import call_command
-
-        call_command("migrate", run_syncdb=True, verbosity=0)
-        from django_celery_beat.models import IntervalSchedule, PeriodicTask
-
-        PeriodicTask.objects.all().delete()
-        second, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
-        for name, entry in json.loads(sys.argv[1]).items():
-            call = {key: json.dumps(entry[key]) for key in ("args", "kwargs") if key in entry}
-            PeriodicTask.objects.create(name=name, task=entry["task"], interval=second, **call)
-        """,
-        json.dumps(ENTRIES),
-    )
+    manage(worker, "fill", ENTRIES)
     scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
     return Beat(worker, tmp_path, "--scheduler", scheduler, TEST_BEAT="1")
 
@@ -163,26 +145,8 @@ def test_the_rows_of_django_celery_beat_are_checked(rows: Beat, worker: Worker) 
         "another's": {"task": "billing.tasks.bill", "args": "[1]", "kwargs": "{}"},
     }
 
-    printed = manage(
-        worker,
-        """
-        import json
-        from django.core.checks import run_checks
-        from django_celery_beat.models import IntervalSchedule, PeriodicTask
-
-        for name, entry in json.loads(sys.argv[1]).items():
-            PeriodicTask.objects.create(
-                name=name, interval=IntervalSchedule.objects.get(), **entry
-            )
-        found = run_checks(tags=["cereal_methods"], databases=["default"])
-        print(json.dumps([[each.id, each.msg] for each in found]))
-        print(len(run_checks(tags=["cereal_methods"], databases=[])))
-        """,
-        json.dumps(wrong),
-    )
-
-    found, without = printed.splitlines()[-2:]
-    assert json.loads(found) == [
+    messages, without = manage(worker, "check", wrong).splitlines()[-2:]
+    assert json.loads(messages) == [
         [
             "cereal_methods.E008",
             f"The periodic task 'no row' cannot run {COUNT}: it is a method, and the call does not "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -28,13 +29,8 @@ REDIS = "redis://localhost:6379/0"
 #: Commands that the reader gives and that have been given here.
 INSTALLATION = (".venv", "pip install")
 
-#: What runs the tutorial's lines in Django's shell; exits with the number of wrong answers.
-SHELL = """
-import doctest, sys
-found, _ = doctest.testfile({path!r}, module_relative=False, optionflags={flags})
-sys.exit(found)
-"""
-FLAGS = doctest.ELLIPSIS | doctest.REPORT_ONLY_FIRST_FAILURE
+#: Runs the tutorial's lines in Django's shell.
+SESSION = Path(__file__).parent / "programs" / "shell_session.py"
 
 
 class Block(NamedTuple):
@@ -104,11 +100,9 @@ class Reader:
         """Run what was typed, in one shell, and compare its answers."""
         if not self.session:
             return
-        path = self.folder / "session.txt"
-        path.write_text("\n".join(self.session))
+        (self.folder / "session.txt").write_text("\n".join(self.session))
         self.session.clear()
-        program = SHELL.format(path=str(path), flags=FLAGS)
-        (self.folder / "session.py").write_text(program)
+        shutil.copy(SESSION, self.folder / "session.py")
         self.run("python manage.py shell < session.py")
 
     def start_worker(self, command: str) -> None:

@@ -5,10 +5,7 @@ On Django 5.2 with the package that brings its framework there.
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,8 +16,8 @@ from django.utils.module_loading import import_string
 
 from tests.shop.models import Order
 
-from ..interpreters import ROOT
-from .test_testing import PROJECT, write
+from ..examples import project, write_project
+from ..interpreters import ROOT, run_python
 
 PAGE = ROOT / "docs" / "django-tasks.md"
 
@@ -49,22 +46,13 @@ def first_order() -> Any:
 def test_the_examples_of_the_page_run(tmp_path: Path) -> None:
     text = PAGE.read_text().replace("django.tasks", FRAMEWORK)
     blocks = re.findall(r"^```python\n(# (\w+/\w+\.py)\n.*?)^```$", text, re.M | re.S)
-    start = {name: text for name, text in PROJECT.items() if name != "shop/models.py"}
-    write(tmp_path, start, [(name, source) for source, name in blocks])
+    write_project(tmp_path, project("testing"), [(name, source) for source, name in blocks])
 
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "django", "test"],
-        cwd=tmp_path,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=100,
-    )
+    options: Any = {"directory": tmp_path, "settings": "config.settings"}
+    printed = run_python("-m", "django", "test", **options, with_stderr=True)
 
     assert len(blocks) == text.count("```python") == 5
-    assert done.returncode == 0, done.stdout
-    assert "Ran 3 tests" in done.stdout
+    assert "Ran 3 tests" in printed
 
 
 @pytest.mark.django_db

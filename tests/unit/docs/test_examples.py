@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
-from ..examples import IMPORTS, ORDER, PROJECT, Block, blocks, run_examples
+from ..examples import Block, blocks, project, run_examples
 from .pages import DOCS
 
 #: Pages that tests of their own run: the tutorial with a real worker, others with what they need.
 ELSEWHERE = {DOCS / f"{name}.md" for name in ("admin", "django-tasks", "testing", "tutorial")}
 
 PAGES = {
-    str(page.relative_to(DOCS)): found
+    str(page.relative_to(DOCS)): examples
     for page in sorted(DOCS.rglob("*.md"))
-    if page not in ELSEWHERE and (found := blocks(page))
+    if page not in ELSEWHERE and (examples := blocks(page))
 }
-
-#: What the tutorial has a reader configure.
-SETTINGS = """
-INSTALLED_APPS += ["cereal_methods"]
-CELERY_ACCEPT_CONTENT = ["json", "cereal-pickle", "cereal-json"]
-CELERY_RESULT_SERIALIZER = "cereal-pickle"
-"""
-
-
-def project(models: str = ORDER) -> dict[str, str]:
-    """Return the files of a reader who has done the tutorial, with these models."""
-    settings = dedent(PROJECT["config/settings.py"]) + SETTINGS
-    return {**PROJECT, "config/settings.py": settings, "shop/models.py": IMPORTS + models}
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_example_runs(page: str, tmp_path: Path) -> None:
     shows_order = any("class Order(" in block.source for block in PAGES[page])
+    start = project("tutorial", "models" if shows_order else "order")
 
-    failed = run_examples(page, PAGES[page], tmp_path, project("" if shows_order else ORDER))
+    failed = run_examples(page, PAGES[page], tmp_path, start)
 
     assert not failed, "\n".join(failed)
 
@@ -49,7 +36,7 @@ def test_a_wrong_example_is_reported(tmp_path: Path) -> None:
         Block(9, "python", None, "x = 1"),
     ]
 
-    failed = run_examples("page.md", wrong, tmp_path, project())
+    failed = run_examples("page.md", wrong, tmp_path, project("tutorial", "order"))
 
     assert failed[0].startswith("line 4: TypeError: ")
     assert "Expected:\n    'by air'\nGot:\n    'order 1 went out with dhl'" in failed[1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ..examples import Block, blocks, run_examples
+from ..examples import Block, blocks, project, run_examples
 from ..interpreters import ROOT
 
 BLOCKS = blocks(ROOT / "README.md")
@@ -25,7 +25,8 @@ def test_the_examples_are_found() -> None:
 def test_every_example_runs(tmp_path: Path) -> None:
     shipped = 'assert ("shipped", "dhl") in Order.objects.values_list("status", "carrier")'
 
-    failed = run_examples("README.md", [*BLOCKS, Block(0, "python", None, shipped)], tmp_path)
+    examples = [*BLOCKS, Block(0, "python", None, shipped)]
+    failed = run_examples("README.md", examples, tmp_path, project())
 
     assert not failed, "\n".join(failed)
 

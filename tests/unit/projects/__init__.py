@@ -1,0 +1,1 @@
+"""Files of the projects in which the documentation's examples run."""

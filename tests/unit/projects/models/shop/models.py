@@ -1,0 +1,3 @@
+from django.db import models  # noqa: F401
+
+from cereal_methods import model_task  # noqa: F401

@@ -1,0 +1,11 @@
+SECRET_KEY = "secret"
+INSTALLED_APPS = ["cereal_methods", "shop"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CELERY_BROKER_URL = "memory://"
+CELERY_RESULT_BACKEND = "cache+memory://"
+CELERY_TASK_ALWAYS_EAGER = True
+CELERY_TASK_EAGER_PROPAGATES = True
+CELERY_TASK_STORE_EAGER_RESULT = True
+CELERY_ACCEPT_CONTENT = ["json", "cereal-pickle", "cereal-json"]
+CELERY_RESULT_SERIALIZER = "cereal-pickle"

@@ -1,0 +1,1 @@
+"""Programs that tests run beside a worker, in processes of their own."""
