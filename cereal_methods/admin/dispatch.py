@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
@@ -11,7 +11,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from ..django_api.admin import model_ngettext
-from ..exceptions import BulkInterrupted, ResultsNotKept
+from ..exceptions import BulkInterrupted, CerealError, ResultsNotKept
 from ..sending import commits
 from ..sending.bulk import Bulk
 from .runs import Run
@@ -25,42 +25,30 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Dispatch:
     """A method that a request sends for rows."""
 
     model_admin: TaskAdmin
     request: HttpRequest
     action: MethodAction
-    bulk: Bulk
-    #: The object, if the method was sent from an object's page.
+    #: The object, if the method is sent from an object's page.
     obj: models.Model | None = None
+    bulk: Bulk = field(init=False)
 
-    @classmethod
-    def prepare(
-        cls,
-        model_admin: TaskAdmin,
-        request: HttpRequest,
-        action: MethodAction,
-        rows: Any,
-        total: int,
-        cleaned: dict[str, Any],
-        obj: models.Model | None = None,
-    ) -> Dispatch:
-        """Check the call, and return its dispatch.
-
-        Raises ``CerealError``, or ``TypeError`` if the arguments do not fit the method.
-        """
-        args, kwargs = action.call(cleaned)
-        size = action.batch_size(total)
-        bulk = Bulk(action.task, action.model, rows, args, kwargs, size, {})
-        return cls(model_admin, request, action, bulk, obj)
-
-    def send(self) -> str | None:
+    def send(self, rows: Any, total: int, cleaned: dict[str, Any]) -> str | None:
         """Send at once or, if the request has a transaction, when it commits.
 
-        Return the id of the bulk if a page can show its progress, else None.
+        Return the id of the bulk if a page can show its progress, else None. ``total`` is the
+        number of ``rows``, ``cleaned`` the data of the form that asked for arguments.
         """
+        try:
+            args, kwargs = self.action.call(cleaned)
+            size = self.action.batch_size(total)
+            self.bulk = Bulk(self.action.task, self.action.model, rows, args, kwargs, size, {})
+        except (CerealError, TypeError) as error:  # the arguments do not fit, or not the rows
+            self._message_not_sent(error)
+            return None
         result = self.bulk.result
         is_shown = result.is_kept and not self.bulk.task.app.conf.task_always_eager
         # None if the transaction has yet to commit.
@@ -78,9 +66,7 @@ class Dispatch:
             text = _("“%(title)s” was sent for %(rows)s, but not for the others: %(reason)s")
             self._message(messages.ERROR, text, rows=self._rows(result.total), reason=reason)
         except Exception as error:  # brokers and result backends raise errors of many kinds
-            logger.exception("%s was not sent", self.bulk.task.name)
-            text = _("“%(title)s” was not sent: %(reason)s")
-            self._message(messages.ERROR, text, reason=reason_of(error))
+            self._message_not_sent(error)
             return False
         else:
             if result.total == 0:
@@ -107,6 +93,12 @@ class Dispatch:
         else:
             return True
         return False
+
+    def _message_not_sent(self, error: Exception) -> None:
+        """Log the error that is being handled, and tell the user."""
+        logger.exception("%s was not sent", self.action.name)
+        text = _("“%(title)s” was not sent: %(reason)s")
+        self._message(messages.ERROR, text, reason=reason_of(error))
 
     def _message_sent(self) -> None:
         result = self.bulk.result

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from django.contrib import messages
 from django.http import HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext as _
 
 from ..django_api.admin import ACTION_CHECKBOX_NAME, AdminForm, quote
-from ..exceptions import CerealError
-from .dispatch import Dispatch, reason_of, rows_of
+from .dispatch import Dispatch, rows_of
 from .runs import url_of
 
 if TYPE_CHECKING:
@@ -21,8 +17,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from .actions import MethodAction, TaskAdmin
-
-logger = logging.getLogger(__name__)
 
 #: The prefix of the arguments' fields, since Django uses names such as action and index.
 _PREFIX: Final = "argument"
@@ -55,8 +49,7 @@ def run_on_selected(
             },
         )
     cleaned = {} if form is None else form.cleaned_data
-    dispatch = _prepared(model_admin, request, action, queryset, total, cleaned)
-    bulk_id = None if dispatch is None else dispatch.send()
+    bulk_id = Dispatch(model_admin, request, action).send(queryset, total, cleaned)
     return None if bulk_id is None else _to_run(model_admin, bulk_id)
 
 
@@ -70,8 +63,7 @@ def run_on_object(
         context = {"original": obj, "rows": str(obj), "cancel_url": change_url}
         return _ask(model_admin, request, action, form, context)
     cleaned = {} if form is None else form.cleaned_data
-    dispatch = _prepared(model_admin, request, action, [obj], 1, cleaned, obj)
-    bulk_id = None if dispatch is None else dispatch.send()
+    bulk_id = Dispatch(model_admin, request, action, obj).send([obj], 1, cleaned)
     if bulk_id is None:
         return HttpResponseRedirect(change_url)
     return _to_run(model_admin, bulk_id)
@@ -85,26 +77,6 @@ def _form(action: MethodAction, request: HttpRequest) -> forms.Form | None:
     if request.method == "POST" and _POST in request.POST:
         return form_class(request.POST, request.FILES, prefix=_PREFIX)
     return form_class(prefix=_PREFIX)
-
-
-def _prepared(
-    model_admin: TaskAdmin,
-    request: HttpRequest,
-    action: MethodAction,
-    rows: Any,
-    total: int,
-    cleaned: dict[str, Any],
-    obj: models.Model | None = None,
-) -> Dispatch | None:
-    """Return what to send, or None, with a message, if it cannot be sent."""
-    try:
-        return Dispatch.prepare(model_admin, request, action, rows, total, cleaned, obj)
-    except (CerealError, TypeError) as error:
-        logger.exception("%s was not sent", action.name)
-        text = _("“%(title)s” was not sent: %(reason)s")
-        values = {"title": action.title, "reason": reason_of(error)}
-        model_admin.message_user(request, text % values, messages.ERROR)
-        return None
 
 
 def _ask(

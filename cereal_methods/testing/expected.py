@@ -15,13 +15,9 @@ from .calls import Call, signature_of
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Expected:
-    """A task that a test expects, optionally on one row and with certain arguments."""
+    """A task that a test expects: on one row or on any, with certain arguments or with any."""
 
-    name: str
-    row: ModelReference | None
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    takes_any: bool
+    call: Call
 
     @classmethod
     def of(cls, method: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Expected:
@@ -53,21 +49,21 @@ class Expected:
                 method,
             )
         args, kwargs = to_references(tuple(args)), to_references(kwargs)
-        takes_any = not args and not kwargs
-        if not takes_any:
+        if args or kwargs:
             _check(name, args, kwargs)
-        return cls(name, row, args, kwargs, takes_any)
+        return cls(Call(name, row, args, kwargs, content_type=""))
 
     def matches(self, call: Call) -> bool:
         """Whether a call is the expected one."""
+        name, row, args, kwargs = self.call.name, self.call.row, self.call.args, self.call.kwargs
         return (
-            call.name == self.name
-            and (self.row is None or self.row in call.rows)
-            and (self.takes_any or call.has_arguments(self.args, self.kwargs))
+            call.name == name
+            and (row is None or row in call.rows)
+            and (not (args or kwargs) or call.has_arguments(args, kwargs))
         )
 
     def __repr__(self) -> str:
-        return repr(Call(self.name, self.row, self.args, self.kwargs, ""))
+        return repr(self.call)
 
 
 def _as_row(name: str, row: Any) -> ModelReference | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.apps import apps
 
 from tests.celery import app
-from tests.shop.models import Order
 
 from .bodies import NAMES
+
+if TYPE_CHECKING:
+    from tests.shop.models import Order
 
 
 @pytest.fixture(params=NAMES)
@@ -24,12 +26,16 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def order(db: None) -> Order:
     """An order in the database."""
+    from tests.shop.models import Order  # the tests of the admin have other models
+
     return Order.objects.create(pk=5, number="5")
 
 
 @pytest.fixture
 def other(db: None) -> Order:
     """Another order in the database."""
+    from tests.shop.models import Order  # the tests of the admin have other models
+
     return Order.objects.create(pk=6, number="6")
 
 
