@@ -19,7 +19,7 @@ from ..rows.connections import has_died, is_unavailable, with_reconnect
 from ..running.fetch_retries import retry_fetch
 from ..running.message import sent_arguments_of
 from ..running.state import state_of
-from . import ending, results, taking
+from . import ending, links, results, taking
 from .deliveries import Delivery
 from .locks import RunLock
 from .models import State
@@ -77,6 +77,7 @@ class Run:
             self._send_waiting()
             return result
         finally:
+            links.identify(self.request, self.delivery.id, self.taken.turn)
             state_of(self.request).pending_sends = None
             current.reset(token)
 

@@ -42,6 +42,11 @@ class Account(models.Model):
         self.entries.create(amount=amount)
         raise ValueError(f"{amount} is too much.")
 
+    @model_task(durable=True)
+    def regret(self, task_id: str) -> None:
+        """Enter that another task has failed: an errback."""
+        self.entries.create(amount=-1)
+
     @model_task(durable=True, bind=True, max_retries=3)
     def insist(self, task: Any, amount: int, times: int, countdown: float = 0) -> int:
         """Enter an amount and retry so many times, and then stay."""

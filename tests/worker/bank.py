@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from io import StringIO
 from typing import Any
 
 from django.core.management import call_command
@@ -59,7 +60,7 @@ def wait_for_duplicate(worker: Worker, task_id: str, text: str = "was delivered 
 
 def resend() -> None:
     """Send again what has not ended, as after a broker has lost its messages."""
-    call_command("task_records", "resend", "--sent-for", "0", verbosity=0)
+    call_command("task_records", "resend", sent_for=0, database="default", stdout=StringIO())
 
 
 def take_from(queue: str) -> list[dict[str, Any]]:
@@ -87,12 +88,15 @@ def put_into(queue: str, message: dict[str, Any], *, redelivered: bool = False) 
 
 
 def wait_until_idle(worker: Worker) -> None:
-    """Wait until a worker has ended what it has been sent: it runs messages in their order."""
+    """Wait until a worker has nothing to do, and has had nothing a moment ago."""
+    inspect = app.control.inspect([worker.name], timeout=5)
     with app.connection_for_write() as broker:
         client = broker.default_channel.client
 
         def is_idle() -> bool:
-            active = app.control.inspect([worker.name], timeout=5).active() or {}
-            return not client.llen(worker.queue) and active.get(worker.name) == []
+            if client.llen(worker.queue):
+                return False
+            found = inspect.reserved() or {}, inspect.active() or {}
+            return all(each.get(worker.name) == [] for each in found)
 
-        worker.wait_for(is_idle, "the worker to be idle")
+        worker.wait_for(lambda: is_idle() and is_idle(), "the worker to be idle")
