@@ -17,11 +17,23 @@ POSTGRES_URL = env(
 REDIS_URL = env("BENCH_REDIS_URL", default="redis://127.0.0.1:6379/13")
 RABBITMQ_URL = env("BENCH_RABBITMQ_URL", default="amqp://guest:guest@127.0.0.1:5672//")
 
+#: Whether durable tasks and what they are compared with have their tables, in a schema of theirs.
+RECORDS = env.bool("BENCH_RECORDS", default=False)
+RECORDS_SCHEMA = "bench_records"
+
 #: Whether the worker keeps its database connections from one task to the next.
 PERSISTENT = env.bool("BENCH_PERSISTENT", default=False)
 
 DATABASES = {"default": env.db_url_config(POSTGRES_URL)}
 DATABASES["default"]["CONN_MAX_AGE"] = None if PERSISTENT else 0
+if RECORDS:
+    INSTALLED_APPS += [
+        "cereal_methods.records",
+        "django_celery_outbox",
+        "procrastinate.contrib.django",
+    ]
+    DATABASES["default"]["OPTIONS"] = {"options": f"-c search_path={RECORDS_SCHEMA},public"}
+    CELERY_OUTBOX_APP = "benchmarks.celery.app"
 # Celery closes what CONN_MAX_AGE keeps, unless this says otherwise; its default is None.
 CELERY_DB_REUSE_MAX = 1_000_000_000 if PERSISTENT else None
 

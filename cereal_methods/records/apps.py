@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.signals import celeryd_init
+from celery.signals import celeryd_init, task_postrun
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
@@ -24,11 +24,14 @@ class RecordsConfig(AppConfig):
         from ..running import durability
         from .checks import check_routers, check_tables
         from .durable import Records
+        from .marks import connect_to_request_end, mark_all
 
         durability.register(Records())
         register(check_routers, TAG)
         register(check_tables, TAG, Tags.database)
         celeryd_init.connect(_prepare_worker, dispatch_uid=__name__)
+        task_postrun.connect(mark_all, dispatch_uid=__name__, weak=False)
+        connect_to_request_end()
 
 
 def _prepare_worker(sender: Any = None, instance: Any = None, **kwargs: Any) -> None:

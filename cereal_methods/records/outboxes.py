@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from django.db import connections, transaction
-from django.utils import timezone
+from django.db import transaction
 
 from ..django_api.databases import (
     add_lasting_commit_callback,
     in_atomic,
     remove_last_commit_callback,
 )
-from .models import State, TaskRecord
+from .marks import mark as mark
+from .marks import mark_sent
 from .publishing import CHUNK, patience, publish
-from .querysets import change
 
 if TYPE_CHECKING:
     from .messages import Message
-
-logger = logging.getLogger("cereal_methods")
 
 #: How many messages of a transaction are held until its commit; workers send the others.
 HELD: Final = 10_000
@@ -54,32 +50,7 @@ def send(app: Any, using: str, messages: Sequence[Message]) -> None:
             patience.lose(error, len(messages) - start)
             return
         patience.restore()
-        try:
-            for turn in {message.turn for message in chunk}:
-                mark(using, [message.id for message in chunk if message.turn == turn], turn)
-        except Exception as error:  # they will be sent once more, which is harmless
-            logger.warning("Durable tasks were sent, and could not be marked as sent: %s", error)
-
-
-def mark(using: str, ids: Sequence[str], turn: int) -> None:
-    """Mark records as sent, unless they have been taken since."""
-    connection = connections[using]
-    if connection.vendor != "postgresql":
-        found = TaskRecord._base_manager.using(using).filter(
-            pk__in=ids, turn=turn, state=State.WAITING
-        )
-        change(found, {"state": State.SENT, "sent_at": timezone.now()})
-        return
-    table = connection.ops.quote_name(TaskRecord._meta.db_table)
-    with connection.cursor() as cursor:
-        # Who runs one of them already has its lock, and is not waited for. Nor is the disk: if the
-        # server loses the mark, they are sent once more, which is harmless.
-        cursor.execute(
-            f"UPDATE {table} SET state = 'sent', sent_at = %s WHERE id IN ("  # noqa: S608
-            f"SELECT id FROM {table} WHERE id = ANY(%s) AND state = 'waiting' AND turn = %s "
-            "AND set_config('synchronous_commit', 'off', true) = 'off' FOR UPDATE SKIP LOCKED)",
-            [timezone.now(), list(ids), turn],
-        )
+        mark_sent(using, chunk)
 
 
 class _Outbox:

@@ -49,7 +49,8 @@ def publish(app: Any, messages: Sequence[Message]) -> None:
                 # Once for all of them: to declare a queue costs more than a message does.
                 for name in {name for message in messages for name in message.queues}:
                     producer.maybe_declare(queues[name])
-                with _batch(producer):
+                # A batch of one costs kombu more than the message.
+                with _batch(producer) if len(messages) > 1 else nullcontext():
                     for message in messages:
                         message.publish(producer)
 
