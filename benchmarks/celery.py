@@ -10,7 +10,11 @@ from benchmarks import marks
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.settings")
 
-app = Celery("benchmarks")
+app_class = Celery
+if os.environ.get("BENCH_CONTENDER") == "django-celery-outbox":
+    from django_celery_outbox import OutboxCelery as app_class
+
+app = app_class("benchmarks")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

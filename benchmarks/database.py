@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from django.conf import settings
+from django.core.management import call_command
 from django.db import ProgrammingError, connection
 
 from .models import Order
@@ -45,3 +47,27 @@ def grow(rows: int) -> None:
             [max(0, rows - there)],
         )
         cursor.execute(f"ANALYZE {table}")
+
+
+def make_record_tables() -> None:
+    """Make the tables of durable tasks and of what they are compared with, in a schema of theirs.
+
+    The process has ``BENCH_RECORDS=1`` in its environment.
+    """
+    drop_record_tables()
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE SCHEMA {settings.RECORDS_SCHEMA}")
+    for app in ("cereal_records", "django_celery_outbox", "procrastinate"):
+        call_command("migrate", app, verbosity=0)
+
+
+def drop_record_tables() -> None:
+    """Drop the schema of those tables."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP SCHEMA IF EXISTS {settings.RECORDS_SCHEMA} CASCADE")
+
+
+def empty_record_tables() -> None:
+    """Delete all rows of those tables, with what the database keeps of deleted rows."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE cereal_records_taskrecord, celery_outbox, procrastinate_jobs CASCADE")

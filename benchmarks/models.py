@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from django.conf import settings
 from django.db import models
 
 from cereal_methods import CEREAL_JSON, CEREAL_PICKLE, model_task
@@ -51,3 +52,15 @@ class Order(models.Model):
         """Do the same under Celery's json."""
         if WRITES:
             self.save(update_fields=["status"])
+
+    if settings.RECORDS:  # otherwise there is no app that keeps durable tasks
+
+        @model_task(serializer=CEREAL_PICKLE, durable=True)
+        def charge(self, amount: int) -> None:
+            """Do the same once, with a record of the task."""
+            self.plain()
+
+    @model_task(serializer=CEREAL_PICKLE)
+    def charge_plainly(self, amount: int) -> None:
+        """Do the same without a record."""
+        self.plain()
