@@ -10,11 +10,10 @@ from benchmarks import marks
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.settings")
 
-app_class = Celery
 if os.environ.get("BENCH_CONTENDER") == "django-celery-outbox":
-    from django_celery_outbox import OutboxCelery as app_class
+    from django_celery_outbox import OutboxCelery as Celery
 
-app = app_class("benchmarks")
+app = Celery("benchmarks")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

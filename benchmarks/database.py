@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Final
 
 from django.conf import settings
 from django.core.management import call_command
 from django.db import ProgrammingError, connection
 
 from .models import Order
+
+#: The tables of what is sent, by this library and by the packages that it is compared with.
+RECORD_TABLES: Final = ("cereal_records_taskrecord", "celery_outbox", "procrastinate_jobs")
 
 
 @contextmanager
@@ -70,4 +74,4 @@ def drop_record_tables() -> None:
 def empty_record_tables() -> None:
     """Delete all rows of those tables, with what the database keeps of deleted rows."""
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE cereal_records_taskrecord, celery_outbox, procrastinate_jobs CASCADE")
+        cursor.execute(f"TRUNCATE {', '.join(RECORD_TABLES)} CASCADE")

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
+from django.core.signals import request_finished
+
 # The home of django.test.signals.setting_changed, which is documented, and imports django.test.
 from django.core.signals import setting_changed as setting_changed
-from django.db import connections
+from django.db import close_old_connections, connections
 
 logger: Final = logging.getLogger("cereal_methods")
 
@@ -97,6 +99,15 @@ def product_of(connection: Any) -> str:
 def has_table(connection: Any, name: str) -> bool:
     """Whether a database has a table. Runs a query."""
     return name in connection.introspection.table_names()
+
+
+def call_before_connections_close(receiver: Callable[..., Any]) -> None:
+    """Call a function at the end of each request, before Django closes its connections."""
+    # Both are receivers of one signal, which are called in the order in which they were connected.
+    is_connected = request_finished.disconnect(close_old_connections)
+    request_finished.connect(receiver)
+    if is_connected:  # Django's test client disconnects it during a request
+        request_finished.connect(close_old_connections)
 
 
 # Callbacks of transaction.on_commit.

@@ -8,6 +8,8 @@ from celery.signals import celeryd_init, task_postrun
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
+from ..django_api.databases import call_before_connections_close
+
 
 class RecordsConfig(AppConfig):
     """Offers the table of records, and keeps durable tasks in it."""
@@ -24,14 +26,14 @@ class RecordsConfig(AppConfig):
         from ..running import durability
         from .checks import check_routers, check_tables
         from .durable import Records
-        from .marks import connect_to_request_end, mark_all
+        from .marks import mark_all
 
         durability.register(Records())
         register(check_routers, TAG)
         register(check_tables, TAG, Tags.database)
         celeryd_init.connect(_prepare_worker, dispatch_uid=__name__)
-        task_postrun.connect(mark_all, dispatch_uid=__name__, weak=False)
-        connect_to_request_end()
+        task_postrun.connect(mark_all)
+        call_before_connections_close(mark_all)
 
 
 def _prepare_worker(sender: Any = None, instance: Any = None, **kwargs: Any) -> None:

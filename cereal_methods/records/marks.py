@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from django.core.signals import request_finished
-from django.db import close_old_connections, connections, transaction
+from django.db import connections, transaction
 from django.utils import timezone
 
 from ..django_api.databases import in_atomic, open_connections, session_of
@@ -53,14 +52,6 @@ def mark_all(**kwargs: Any) -> None:
         # In a transaction the lock of the records would last until it ends.
         if marks is not None and session_of(connection) and not in_atomic(connection):
             marks.write()
-
-
-def connect_to_request_end() -> None:
-    """Mark at the end of each request, before Django closes the connections."""
-    is_closing = request_finished.disconnect(close_old_connections)
-    request_finished.connect(mark_all, dispatch_uid=__name__)
-    if is_closing:
-        request_finished.connect(close_old_connections)
 
 
 def mark(using: str, ids: Sequence[str], turn: int) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from django.core.signals import setting_changed
-from django.db import connection, connections, transaction
+from django.core.signals import request_finished, setting_changed
+from django.db import close_old_connections, connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ConnectionHandler
 from django.test import TestCase, override_settings
 from django.test import signals as test_signals
@@ -237,6 +238,30 @@ def test_remove_last_commit_callback_removes_that_and_no_other() -> None:
         assert api.remove_last_commit_callback(connection, last)
         assert not api.remove_last_commit_callback(connection, last)
     assert called == [1]
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_call_before_connections_close_is_called_before(
+    monkeypatch: pytest.MonkeyPatch, is_connected: bool
+) -> None:
+    called: list[str] = []
+
+    def receiver(**_: Any) -> None:
+        called.append("receiver")
+
+    monkeypatch.setattr(
+        BaseDatabaseWrapper, "close_if_unusable_or_obsolete", lambda self: called.append("close")
+    )
+    if not is_connected:
+        request_finished.disconnect(close_old_connections)
+    try:
+        api.call_before_connections_close(receiver)
+        request_finished.send(sender=None)
+    finally:
+        request_finished.disconnect(receiver)
+        request_finished.connect(close_old_connections)
+
+    assert list(dict.fromkeys(called)) == ["receiver", "close"][: 1 + is_connected]
 
 
 @pytest.mark.django_db(transaction=True)
