@@ -30,11 +30,12 @@ _NOT_KEPT: Final = (
 
 
 class BulkResult:
-    """The result of a method's tasks for many rows.
+    """The result of a method's tasks for many rows. Its ``id`` (str) is what ``restore`` takes.
 
     ``total`` is the number of rows that were sent. The other numbers come from the result
-    backend; records of tasks that have ended are read once. The numbers are None if the tasks
-    ignore their results.
+    backend; records of tasks that have ended are read once. The numbers are None if results are
+    not kept: because the tasks ignore them, or because the result backend does not keep any. The
+    methods that need results raise ``ResultsNotKept`` then.
 
     ``failed`` are rows whose method raised, whose process died, or that exceeded a time limit.
     ``missing`` are rows that did not exist any more, unless an ``on_missing`` function returned
@@ -93,7 +94,7 @@ class BulkResult:
             self._eager.append((keys[0], eager))
 
     def counts(self) -> Counts | None:
-        """Return all numbers at once, or None if results are ignored."""
+        """Return all numbers at once, or None if results are not kept."""
         return self._read_counts() if self.is_kept else None
 
     @property
@@ -132,7 +133,7 @@ class BulkResult:
         return self._number("completed")
 
     def progress(self) -> float | None:
-        """Return the fraction of rows that are completed, from 0 to 1."""
+        """Return the fraction of rows that are completed, from 0 to 1; None without results."""
         counts = self.counts()
         if counts is None:
             return None
@@ -141,7 +142,7 @@ class BulkResult:
     def ready(self) -> bool:
         """Return whether every row is completed.
 
-        Raises ``ResultsNotKept`` if results are ignored, and ``ResultsExpired`` if the result
+        Raises ``ResultsNotKept`` if results are not kept, and ``ResultsExpired`` if the result
         backend has removed results that were not read.
         """
         counts = self._read_counts()
@@ -151,12 +152,18 @@ class BulkResult:
         return False
 
     def successful(self) -> bool:
-        """Return whether every row's method has returned."""
+        """Return whether every row's method has returned.
+
+        Raises ``ResultsNotKept`` if results are not kept.
+        """
         counts = self._read_counts()
         return counts.succeeded == counts.total
 
     def failures(self) -> list[Failure]:
-        """Return key and error of each row that failed, was missing or revoked, or expired."""
+        """Return key and error of each row that failed, was missing or revoked, or expired.
+
+        Raises ``ResultsNotKept`` if results are not kept.
+        """
         self._read_counts()
         return list(self._progress.failures)
 
@@ -170,8 +177,9 @@ class BulkResult:
 
         ``timeout`` and ``interval`` are in seconds; ``on_progress`` is called with the numbers
         each time they were read. If the result backend becomes unavailable, this asks it again
-        for up to ten minutes. Raises Celery's ``TimeoutError``, and ``ResultsExpired`` if the
-        result backend has removed results that were not read.
+        for up to ten minutes. Raises Celery's ``TimeoutError``, ``ResultsNotKept`` if results are
+        not kept, and ``ResultsExpired`` if the result backend has removed results that were not
+        read.
         """
         return wait_until_completed(
             self.id,
@@ -188,8 +196,9 @@ class BulkResult:
         """Wait, and return what each row's method has returned, in the order of the rows.
 
         Raises what a method raised, unless ``propagate`` is false: then the exception takes the
-        place of the value. The value of discarded and ignored rows is None. Raises
-        ``ResultsExpired`` if the result backend has removed a result since it was counted.
+        place of the value. The value of discarded and ignored rows is None. Raises what ``wait``
+        raises too, and ``ResultsExpired`` if the result backend has removed a result since it was
+        counted. ``timeout`` and ``interval`` are in seconds.
         """
         self.wait(timeout, interval)
         if self._eager:
@@ -208,7 +217,10 @@ class BulkResult:
         )
 
     def save(self) -> None:
-        """Store in the result backend what ``restore`` needs: a few numbers."""
+        """Store in the result backend what ``restore`` needs: a few numbers.
+
+        Raises ``ResultsNotKept`` if results are not kept.
+        """
         self._check_kept()
         self.app.backend.store_result(
             self.id,
@@ -218,7 +230,11 @@ class BulkResult:
 
     @classmethod
     def restore(cls, id: str, app: Celery | None = None) -> BulkResult | None:  # noqa: A002
-        """Return the result that was saved under an id, or None."""
+        """Return the result that was saved under an id, or None.
+
+        ``app`` is the Celery app, by default the current one. Raises ``ResultsNotKept`` if its
+        result backend keeps no results.
+        """
         app = app or current_app
         if not keeps_results(app.backend):
             raise ResultsNotKept(_NOT_KEPT, id)
@@ -238,7 +254,7 @@ class BulkResult:
         return None if counts is None else getattr(counts, name)
 
     def _read_counts(self) -> Counts:
-        """Return all numbers at once. Raises ``ResultsNotKept`` if results are ignored."""
+        """Return all numbers at once. Raises ``ResultsNotKept`` if results are not kept."""
         self._check_kept()
         if self._eager:
             self._progress = BulkProgress()

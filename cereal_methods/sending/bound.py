@@ -108,7 +108,8 @@ class BoundModelTask(BulkMethods[P, R_co]):
     ) -> EagerResult[R_co]:
         """Run the task in this process, on a fresh row, and return its result.
 
-        ``options`` are those of ``Task.apply``.
+        ``options`` are those of ``Task.apply``. Raises ``TypeError`` if the arguments do not
+        fit the method, and ``UnsavedInstance`` if an instance has no row.
         """
         task = self.task
         _, args, kwargs = message_arguments(self, task, args, kwargs)
@@ -171,17 +172,26 @@ class BoundModelTask(BulkMethods[P, R_co]):
         return self.signature(args, kwargs, immutable=True)
 
     def map(self, it: Iterable[Any]) -> Signature[list[R_co]]:
-        """Return the signature of one task that calls the method once for each item."""
+        """Return the signature of one task that calls the method once for each item.
+
+        Raises ``InvalidModelTask`` if the method is durable, or was not taken from an instance.
+        """
         return self.starmap((item,) for item in it)
 
     def starmap(self, it: Iterable[Any]) -> Signature[list[R_co]]:
-        """Return the signature of one task that calls the method with each tuple of arguments."""
+        """Return the signature of one task that calls the method with each tuple of arguments.
+
+        Raises what ``map`` raises.
+        """
         self._check_instance()
         signature: Signature[list[R_co]] = canvas.starmap(self.s(), it, self.task.serializer)
         return signature
 
     def chunks(self, it: Iterable[Any], n: int) -> group:
-        """Return a group of tasks that each call the method with ``n`` tuples of arguments."""
+        """Return a group of tasks that each call the method with ``n`` tuples of arguments.
+
+        Raises what ``map`` raises, and ``ValueError`` if ``n`` is less than 1.
+        """
         self._check_instance()
         return canvas.chunks(self.s(), it, n, self.task.serializer)
 

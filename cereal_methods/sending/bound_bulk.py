@@ -112,7 +112,8 @@ class BulkMethods(BoundTask[P, R_co]):
     ) -> group:
         """Return a group of the method's signatures, one for each row.
 
-        ``rows`` are those of ``bulk_apply_async``; their keys are read at once.
+        ``rows`` are those of ``bulk_apply_async``; their keys are read at once. Raises what
+        ``bulk_apply_async`` raises for rows, and ``InvalidModelTask`` from an instance.
         """
         task, model = self._task_and_model()
         return bulk.as_group(task, model, rows, args, kwargs)

@@ -35,12 +35,13 @@ def apply_on_commit(
 def apply_on_commit(canvas: Any, using: str | None = None, *, robust: bool = False) -> Any:
     """Send a signature, chain, group or chord when the transaction commits.
 
-    ``using`` is the alias of the database whose transaction it is. By default it is the database
-    that the first row in the canvas is written to, or ``default`` if it has no rows. ``robust``
-    is that of ``django.db.transaction.on_commit``.
+    ``using`` (str) is the alias of the database whose transaction it is. By default it is the
+    database that the first row in the canvas is written to, or ``default`` if it has no rows.
+    ``robust`` (bool) is that of ``django.db.transaction.on_commit``.
 
     Returns the result of the canvas, whose id is known at once. Outside a transaction the canvas
-    is sent at once.
+    is sent at once. An error of sending is raised after the commit, where the transaction's block
+    ends.
     """
     # The caller may send the same signature again, or change it, so a copy is sent.
     canvas = canvas.clone()

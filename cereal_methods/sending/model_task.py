@@ -115,6 +115,11 @@ def model_task(method: Any = None, /, **options: Any) -> Any:
         together, in one transaction. ``False`` by default.
     ``manager``
         The name of the manager that fetches the row; the model's base manager by default.
+    ``durable``
+        If true, a call is recorded in the row's database with the caller's transaction, and its
+        effects on that database happen once. The setting ``DURABLE`` by default.
+    ``atomic``
+        If false, a durable method does not run in a transaction; true by default.
 
     Raises ``InvalidModelTask`` if a worker cannot run what it decorates, if an option does not
     exist, or if an option has an invalid value.

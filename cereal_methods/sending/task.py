@@ -55,7 +55,8 @@ def task(function: Any = None, /, **options: Any) -> Any:
     ``CEREAL_METHODS["SERIALIZER"]`` by default. The options of ``model_task`` for rows
     (``on_missing``, ``manager``, ``select_related``, ``prefetch_related``,
     ``select_for_update``) apply to all rows among the arguments. ``aliases`` is a list of former
-    names. ``rows`` is a dict with options for single parameters::
+    names. ``durable`` and ``atomic`` are those of ``model_task``; ``durable`` is false by default.
+    ``rows`` is a dict with options for single parameters::
 
         @task(rows={"document": {"manager": "objects", "select_for_update": True}})
         def index(document, user): ...

@@ -76,7 +76,7 @@ class SentTask(Generic[R_co]):
 
     @property
     def row(self) -> Any:
-        """The reference of ``self`` or of a batch's rows, or None."""
+        """The reference of ``self`` (a ``ModelReference``) or of a batch's rows, or None."""
         return self.call.row
 
     @property
@@ -91,12 +91,12 @@ class SentTask(Generic[R_co]):
 
     @property
     def eta(self) -> datetime.datetime | None:
-        """The earliest time at which a worker runs it, or None."""
+        """The earliest time (aware) at which a worker runs it, or None."""
         return self._time("eta")
 
     @property
     def expires(self) -> datetime.datetime | None:
-        """The time after which workers discard it, or None."""
+        """The time (aware) after which workers discard it, or None."""
         return self._time("expires")
 
     @property

@@ -172,14 +172,20 @@ class RecordedTasks(Sequence[SentTask[Any]]):
     def assert_not_sent(self, method: str, /, *args: Any, **kwargs: Any) -> None: ...
 
     def assert_not_sent(self, method: Any, /, *args: Any, **kwargs: Any) -> None:
-        """Assert that a task was not sent; without arguments, that it was not sent at all."""
+        """Assert that a task was not sent; without arguments, that it was not sent at all.
+
+        Raises what ``assert_sent`` raises.
+        """
         __tracebackhide__ = True
         expected = Expected.of(method, args, kwargs)
         if any(sent.is_of(expected) for sent in self):
             raise AssertionError(f"{expected!r} was sent. {self._summary()}")
 
     def assert_num_sent(self, num: int, method: Any = None, /) -> None:
-        """Assert that ``num`` messages were sent, in all or of one method or task."""
+        """Assert that ``num`` messages were sent, in all or of one method or task.
+
+        Raises ``AssertionError`` if it was another number.
+        """
         __tracebackhide__ = True
         messages = list(self) if method is None else self.of(method)
         if len(messages) != num:
