@@ -9,6 +9,7 @@ from django.db import models
 from django.utils import timezone
 
 from .fields import LONGEST_ID, TaskIdField
+from .indexes import NotDoneIndex
 from .querysets import TaskRecordQuerySet
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class State(models.TextChoices):
-    """What a record says of its task."""
+    """The state of a durable task."""
 
     WAITING = "waiting"
     SENT = "sent"
@@ -32,23 +33,22 @@ class State(models.TextChoices):
     EXPIRED = "expired"
 
 
-#: The states of tasks that will not run any more, unless they are retried.
+#: The states of tasks that have ended. They run again only if they are retried.
 ENDED: Final = (State.DONE, State.FAILED, State.CANCELED, State.EXPIRED)
 
 
 class TaskRecord(models.Model):
-    """A durable task: its message until it was sent, and how it has ended.
+    """A durable task: its message, its state and how it ended.
 
-    It lives on the database that the task's row is written to. ``state`` is
+    The record is on the database that the task's row is written to. ``state`` is
 
     ``waiting``  not sent yet, or to be sent again at ``send_at``;
-    ``sent``     handed to the broker. A method in a transaction is seen so until it commits;
-    ``running``  begun, where that is committed before the end: with ``atomic=False``, and for
-                 what was delivered again;
-    ``done``     the method has returned, and its transaction has committed;
-    ``failed``   the method has raised, or has ended its process too often;
-    ``canceled`` it will not run: by ``cancel()``, or as its row is gone and it says so;
-    ``expired``  nobody took it before ``expires_at``.
+    ``sent``     sent to the broker, or running in a transaction that has not committed;
+    ``running``  running with ``atomic=False``, or again after its worker died;
+    ``done``     the method returned, and its transaction is committed;
+    ``failed``   the method raised an exception, or ended its process too often;
+    ``canceled`` the task does not run: ``cancel()``, a revoke, ``on_missing="discard"``;
+    ``expired``  no worker took the task before ``expires_at``.
     """
 
     State = State
@@ -56,7 +56,7 @@ class TaskRecord(models.Model):
     id = TaskIdField(primary_key=True, max_length=LONGEST_ID)
     state: _Text = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
     task: _Text = models.CharField(max_length=255)
-    #: The row that a method runs on: its model's label, and its key as text.
+    #: The row that the method runs on: the label of its model, and its primary key as text.
     model: _Text = models.CharField(max_length=100, default="", blank=True)
     row: _Text = models.CharField(max_length=255, default="", blank=True)
 
@@ -67,28 +67,28 @@ class TaskRecord(models.Model):
     started_at: _MomentOrNone = models.DateTimeField(null=True, blank=True)
     ended_at: _MomentOrNone = models.DateTimeField(null=True, blank=True)
 
-    #: How often the method has begun, and how often its process has ended before it did.
+    #: How often the method started, and how often its process ended before the method did.
     attempts: _Number = models.PositiveIntegerField(default=0)
     crashes: _Number = models.PositiveIntegerField(default=0)
-    #: Which of the task's messages counts: each retry has one of its own.
+    #: The number of the task's current message: each retry has its own.
     turn: _Number = models.PositiveIntegerField(default=0)
     error: _Text = models.TextField(default="", blank=True)
     traceback: _Text = models.TextField(default="", blank=True)
 
-    #: The message: what stands around its body, as JSON, and the body as it is sent.
+    #: The message: its headers and properties as JSON, and its encoded body.
     envelope: _Text = models.TextField(default="", blank=True)
     body: _Bytes = models.BinaryField(default=b"")
-    #: What the method has returned, encoded; ``None`` where that is ``None``.
+    #: The encoded return value of the method. ``None`` if the method returned ``None``.
     result: _BytesOrNone = models.BinaryField(null=True)
 
-    # A manager, with all that its queryset offers.
+    # A manager with the methods of the queryset.
     objects: TaskRecordQuerySet = cast("TaskRecordQuerySet", TaskRecordQuerySet.as_manager())
 
     class Meta:
-        """One index finds what is due, the other a row's tasks."""
+        """One index finds the records that are due, the other those of a row."""
 
         indexes = (
-            models.Index(fields=["state", "send_at"], name="cereal_records_due"),
+            NotDoneIndex(fields=["state", "send_at"], name="cereal_records_due"),
             models.Index(fields=["model", "row"], name="cereal_records_row"),
         )
 
@@ -100,32 +100,32 @@ class TaskRecord(models.Model):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the task will not run any more, unless it is retried."""
+        """Whether the task has ended. It runs again only if it is retried."""
         return self.state in ENDED
 
     @property
     def age(self) -> timedelta:
-        """How long ago the task was sent by its caller."""
+        """The time since the task was created."""
         age: timedelta = timezone.now() - self.created_at
         return age
 
     def cancel(self) -> bool:
-        """Let the task never begin; tell whether that is so now.
+        """Cancel the task, and return whether it was canceled.
 
-        False for one that has ended, and for one that is running.
+        A task that has ended or is running is not canceled.
         """
-        return self._changed(self._queryset().cancel())
+        return self._refreshed(self._queryset().cancel())
 
     def retry(self, at: datetime | None = None) -> bool:
-        """Send the very message again, on a fresh row; tell whether it will be.
+        """Send the same message again, and return whether it will be sent.
 
-        False unless the task has failed, was canceled or has expired.
+        Only a task that has failed, was canceled or has expired can be retried.
         """
-        return self._changed(self._queryset().retry(at))
+        return self._refreshed(self._queryset().retry(at))
 
     def _queryset(self) -> TaskRecordQuerySet:
         return type(self).objects.using(self._state.db).filter(pk=self.pk)
 
-    def _changed(self, number: int) -> bool:
+    def _refreshed(self, number: int) -> bool:
         self.refresh_from_db()
         return number > 0

@@ -13,9 +13,8 @@ from ..django_api.databases import (
     in_atomic,
     remove_last_commit_callback,
 )
-from .marks import mark as mark
 from .marks import mark_sent
-from .publishing import CHUNK, patience, publish
+from .publishing import CHUNK, backoff, publish
 
 if TYPE_CHECKING:
     from .messages import Message
@@ -42,14 +41,14 @@ def send(app: Any, using: str, messages: Sequence[Message]) -> None:
     """Send what is recorded and committed, and mark it; what cannot be sent is logged."""
     for start in range(0, len(messages), CHUNK):
         chunk = messages[start : start + CHUNK]
-        if patience.is_out():
+        if backoff.is_active():
             return
         try:
             publish(app, chunk)
         except Exception as error:
-            patience.lose(error, len(messages) - start)
+            backoff.start(error, len(messages) - start)
             return
-        patience.restore()
+        backoff.stop()
         mark_sent(using, chunk)
 
 

@@ -1,4 +1,4 @@
-"""Handing messages over to the broker: many in one trip, where kombu can."""
+"""Publishing messages: many in one round trip, if kombu and its transport support it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cereal_methods")
 
-#: How many messages are handed over together.
+#: How many messages are published together.
 CHUNK: Final = 500
 
-#: For how long a process that found its broker away leaves sending to the relay, in seconds.
-_PAUSE: Final = 5.0
+#: The same if the transport sends them one by one, so that it does not take much longer.
+_CHUNK_WITHOUT_BATCH: Final = 100
+
+#: How long a process leaves sending to the relay if the broker was unavailable, in seconds.
+_BACKOFF: Final = 5.0
 
 _RETRIES: Final = {
     "max_retries": 1,
@@ -30,33 +33,40 @@ _RETRIES: Final = {
 
 
 def publish(app: Any, messages: Sequence[Message]) -> None:
-    """Publish messages, in their order. Raises what the broker's client raises.
+    """Publish messages in order. Raises the errors of the broker's client.
 
-    A connection that has died since it was used is opened again. What an error leaves in
-    doubt is to be published once more.
+    A connection that has died since its last use is opened again. After an error, publish all of
+    the messages again, because some of them may have been delivered.
     """
     queues = app.amqp.queues
     with app.producer_or_acquire() as producer:
         connection = producer.connection
         options = connection.transport_options
-        # Without them kombu would try for ever to connect.
+        # Without these options kombu would try to connect without an end.
         before, connection.transport_options = options, {**options, **_RETRIES}
         try:
-            if declares_replies(app.backend):  # it declares the queue of the replies
+            if declares_replies(app.backend):
                 app.backend.on_task_call(producer, messages[0].id)
 
-            def trip() -> None:
-                # Once for all of them: to declare a queue costs more than a message does.
+            def publish_all() -> None:
+                # Once for each queue, because declaring one costs more than publishing a message.
                 for name in {name for message in messages for name in message.queues}:
                     producer.maybe_declare(queues[name])
-                # A batch of one costs kombu more than the message.
+                # A batch of one message costs kombu more than the message.
                 with _batch(producer) if len(messages) > 1 else nullcontext():
                     for message in messages:
                         message.publish(producer)
 
-            connection.ensure(producer, trip, **_RETRIES)()
+            connection.ensure(producer, publish_all, **_RETRIES)()
         finally:
             connection.transport_options = before
+
+
+def chunk_size(app: Any) -> int:
+    """Return how many messages ``publish`` should be given at a time."""
+    with app.producer_or_acquire() as producer:
+        has_batches = getattr(producer, "supports_batch_publish", False)  # since kombu 5.7
+    return CHUNK if has_batches else _CHUNK_WITHOUT_BATCH
 
 
 def _batch(producer: Any) -> AbstractContextManager[Any]:
@@ -64,19 +74,19 @@ def _batch(producer: Any) -> AbstractContextManager[Any]:
     return nullcontext() if batch is None else batch(max_size=CHUNK)
 
 
-class Patience:
-    """Whether the broker is worth a try: its callers do not wait for one that is away."""
+class Backoff:
+    """Whether this process leaves the broker alone, so that callers do not wait for it."""
 
     def __init__(self) -> None:
         self._until = 0.0
 
-    def is_out(self) -> bool:
-        """Whether the broker did not answer a moment ago."""
+    def is_active(self) -> bool:
+        """Return whether the broker was unavailable a moment ago."""
         return time.monotonic() < self._until
 
-    def lose(self, error: Exception, number: int) -> None:
-        """Note that the broker did not answer, and log it."""
-        self._until = time.monotonic() + _PAUSE
+    def start(self, error: Exception, number: int) -> None:
+        """Send nothing for a few seconds, and log the error."""
+        self._until = time.monotonic() + _BACKOFF
         logger.warning(
             "%d durable task%s could not be sent, and will be by a worker when the broker "
             "answers: %s: %s",
@@ -86,9 +96,9 @@ class Patience:
             error,
         )
 
-    def restore(self) -> None:
-        """Note that the broker has answered."""
+    def stop(self) -> None:
+        """Send again: the broker has answered."""
         self._until = 0.0
 
 
-patience: Final = Patience()
+backoff: Final = Backoff()

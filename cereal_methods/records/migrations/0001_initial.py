@@ -4,6 +4,7 @@ import django.utils.timezone
 from django.db import migrations, models
 
 import cereal_methods.records.fields
+import cereal_methods.records.indexes
 
 
 class Migration(migrations.Migration):
@@ -57,7 +58,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "indexes": [
-                    models.Index(fields=["state", "send_at"], name="cereal_records_due"),
+                    cereal_methods.records.indexes.NotDoneIndex(
+                        fields=["state", "send_at"], name="cereal_records_due"
+                    ),
                     models.Index(fields=["model", "row"], name="cereal_records_row"),
                 ],
             },

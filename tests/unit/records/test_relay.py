@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from cereal_methods.records import outboxes, relay
+from cereal_methods.records import marks, publishing, relay
+from cereal_methods.records.claims import LEASE, claimed
 from cereal_methods.records.models import State, TaskRecord
-from cereal_methods.records.publishing import patience
-from cereal_methods.records.relay import LEASE, Relay, resend
+from cereal_methods.records.publishing import backoff
+from cereal_methods.records.relay import Relay, resend
 from tests.bank.models import Account
 from tests.celery import app
 
@@ -26,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def broker() -> Any:
     sent()
     yield
-    patience.restore()
+    backoff.stop()
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def relay_of_default() -> Relay:
 
 
 def waiting(account: Account, seconds: float = 0, amount: int = 1) -> TaskRecord:
-    """Record a task whose sender has died, and that is due in so many seconds."""
+    """Record a task whose sender has died. It is due in so many seconds."""
     result = account.charge.apply_async((amount,), countdown=3600)
     records = TaskRecord.objects.filter(pk=result.id)
     records.update(send_at=timezone.now() + timedelta(seconds=seconds))
@@ -72,7 +74,7 @@ def test_what_is_not_due_waits(account: Account, relay_of_default: Relay) -> Non
 def test_more_than_a_chunk_is_sent_at_once(
     account: Account, relay_of_default: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "CHUNK", 3)
+    monkeypatch.setattr(publishing, "_CHUNK_WITHOUT_BATCH", 3)
     for amount in range(8):
         waiting(account, amount=amount)
     assert relay_of_default.tick() == 8
@@ -80,15 +82,19 @@ def test_more_than_a_chunk_is_sent_at_once(
 
 
 def test_a_claim_ends_with_its_lease(account: Account) -> None:
-    """A relay that dies after it has claimed records leaves them to the next one."""
+    """On a database without locks, a relay that dies leaves its records to the next one."""
     record = waiting(account)
-    assert [claimed.id for claimed in relay.claim("default", 10)] == [record.pk]
-    assert relay.claim("default", 10) == []
-    TaskRecord.objects.update(send_at=timezone.now() + LEASE - LEASE)
-    assert [claimed.id for claimed in relay.claim("default", 10)] == [record.pk]
+    with pytest.raises(KeyboardInterrupt), claimed("default", 10) as claim:
+        assert [each.id for each in claim.records] == [record.pk]
+        raise KeyboardInterrupt  # as if the process had been killed
+    with claimed("default", 10) as claim:
+        assert claim.records == []
+    TaskRecord.objects.update(send_at=F("send_at") - LEASE)
+    with claimed("default", 10) as claim:
+        assert [each.id for each in claim.records] == [record.pk]
 
 
-def test_a_broker_that_is_away_leaves_what_is_due(
+def test_records_stay_due_if_the_broker_is_unavailable(
     account: Account,
     relay_of_default: Relay,
     monkeypatch: pytest.MonkeyPatch,
@@ -99,14 +105,14 @@ def test_a_broker_that_is_away_leaves_what_is_due(
         patch.setattr(relay, "publish", _refuse)
         assert relay_of_default.tick() == 0
     assert "1 durable task could not be sent, and will be by a worker" in caplog.text
-    assert relay_of_default.tick() == 0  # the broker is left alone for a moment
-    patience.restore()
+    assert relay_of_default.tick() == 0  # the relay waits before it tries again
+    backoff.stop()
     assert relay_of_default.tick() == 1
     record.refresh_from_db()
     assert record.state == State.SENT
 
 
-def test_a_task_that_is_not_there_stays_with_the_remedy(
+def test_the_record_of_an_unknown_task_waits_and_names_the_remedy(
     account: Account, relay_of_default: Relay
 ) -> None:
     record = waiting(account)
@@ -115,6 +121,32 @@ def test_a_task_that_is_not_there_stays_with_the_remedy(
     record.refresh_from_db()
     assert record.state == State.WAITING
     assert record.error.startswith("There is no task 'bank.gone' here. If its method was renamed")
+
+
+def test_a_record_without_a_valid_message_does_not_hold_up_the_others(
+    account: Account, relay_of_default: Relay
+) -> None:
+    broken, empty, good = (waiting(account) for _ in range(3))
+    TaskRecord.objects.filter(pk=broken.pk).update(envelope="[1, 2")
+    TaskRecord.objects.filter(pk=empty.pk).update(envelope="")
+    assert relay_of_default.tick() == 1
+    assert [message.headers["id"] for message in sent()] == [good.pk]
+    for record in (broken, empty):
+        record.refresh_from_db()
+        assert record.state == State.WAITING
+        assert record.error.startswith("The message of this record cannot be read: ")
+    good.refresh_from_db()
+    assert (good.state, good.error) == (State.SENT, "")
+
+
+def test_the_index_of_all_records_finds_those_that_are_due() -> None:
+    with connection.cursor() as cursor:
+        due = TaskRecord.objects.waiting().filter(send_at__lte=timezone.now()).order_by("send_at")
+        plan = due.explain()
+        cursor.execute("PRAGMA index_info(cereal_records_due)")
+        columns = [name for *_, name in cursor.fetchall()]
+    assert "SEARCH cereal_records_taskrecord USING INDEX cereal_records_due" in plan
+    assert columns == ["state", "send_at"]
 
 
 def test_what_a_broker_has_lost_is_sent_again(account: Account, relay_of_default: Relay) -> None:
@@ -128,15 +160,15 @@ def test_what_a_broker_has_lost_is_sent_again(account: Account, relay_of_default
 
 
 def test_a_mark_that_comes_late_marks_no_later_turn(account: Account) -> None:
-    """A task that waits to be retried is not taken for sent by who sent its first message."""
+    """A task that waits for its retry is not marked by the sender of its first message."""
     record = waiting(account)
     TaskRecord.objects.update(turn=1)
-    outboxes.mark("default", [record.pk], 0)
+    marks.mark("default", [record.pk], 0)
     record.refresh_from_db()
     assert record.state == State.WAITING
 
 
-def test_a_database_without_the_table_is_named_and_left_alone(
+def test_a_database_without_the_table_is_reported_once(
     relay_of_default: Relay, caplog: pytest.LogCaptureFixture
 ) -> None:
     table = TaskRecord._meta.db_table
@@ -151,7 +183,7 @@ def test_a_database_without_the_table_is_named_and_left_alone(
     assert caplog.text.count("Run migrate --database default") == 1
 
 
-def test_what_is_overdue_is_logged_once_a_minute(
+def test_overdue_records_are_logged(
     account: Account,
     relay_of_default: Relay,
     monkeypatch: pytest.MonkeyPatch,
@@ -161,7 +193,7 @@ def test_what_is_overdue_is_logged_once_a_minute(
     monkeypatch.setattr(relay, "publish", _refuse)
     relay_of_default.tick()
     TaskRecord.objects.update(send_at=timezone.now() - timedelta(seconds=61))
-    relay_of_default._looked_at -= 61
+    relay_of_default._checked_at -= 61
     relay_of_default.tick()
     assert "1 durable task of the database 'default' should have been sent" in caplog.text
 

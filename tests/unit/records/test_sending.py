@@ -118,7 +118,7 @@ def test_the_broker_may_be_away(
     result = account.charge.delay(1)
     assert TaskRecord.objects.get(pk=result.id).state == State.WAITING
     assert "1 durable task could not be sent" in caplog.text
-    outboxes.patience.restore()
+    outboxes.backoff.stop()
 
 
 def test_a_bulk_is_recorded_with_one_statement(account: Account) -> None:
