@@ -13,8 +13,8 @@ from django.db import Error, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from .models import State, TaskRecord
 from .marks import mark
+from .models import State, TaskRecord
 from .querysets import change
 from .tables import table_errors
 
