@@ -21,6 +21,7 @@ PARTS: Final = {
     "counts": 1.5,
     "consume": 15.0,
     "bulk": 2.0,
+    "relay": 6.0,
     "memory": 2.5,
 }
 

@@ -6,7 +6,7 @@ import os
 from typing import Final
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 
 from cereal_methods import CEREAL_JSON, CEREAL_PICKLE, model_task
 
@@ -64,3 +64,9 @@ class Order(models.Model):
     def charge_plainly(self, amount: int) -> None:
         """Do the same without a record."""
         self.plain()
+
+    @model_task(serializer=CEREAL_PICKLE)
+    def charge_in_transaction(self, amount: int) -> None:
+        """Do the same in a transaction, without a record."""
+        with transaction.atomic():
+            self.plain()

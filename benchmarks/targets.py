@@ -77,7 +77,10 @@ def judge(measures: Sequence[Measure]) -> list[Outcome]:
 
 def all_targets() -> list[Target]:
     """Return the targets."""
-    return [*_consume(), *_publish(), *_codec(), *_counts(), *_small(), *_bulk()]
+    return [
+        *(*_consume(), *_publish(), *_codec(), *_counts(), *_small(), *_bulk()),
+        *_relay(),
+    ]
 
 
 def _consume() -> list[Target]:
@@ -246,3 +249,30 @@ def _bulk() -> list[Target]:
             )
         ),
     ]
+
+
+def _relay() -> list[Target]:
+    sending = "stored messages sent per second"
+    done = "1,000,000 done records"
+    return [
+        Target(sending, "relay", sending, "relay", "value", at_least=20_000),
+        *(
+            Target(f"{sending}: relay to {other}", "relay", sending, "relay", "ratio",
+                   at_least=least, to=other)
+            for other, least in (
+                ("django-celery-outbox", 10.0),
+                ("loop over delay", 6.4),
+                ("producer.batch() of ready messages", 0.31),
+            )
+        ),
+        *(
+            Target(f"tasks per second, {connections} connections: durable to in a transaction",
+                   "relay", f"tasks per second, {connections} connections", "a durable method",
+                   "ratio", at_least=0.85, to="a method in a transaction")
+            for connections in ("default", "persistent")
+        ),
+        Target(f"{sending}, {done}", "relay", f"{sending}, beside done records", done,
+               "ratio", at_least=0.9, to="no other records"),
+        Target(f"a tick of an idle relay, {done}", "relay", "a tick of an idle relay", done,
+               "difference", at_most=100.0, to="no other records"),
+    ]  # fmt: skip

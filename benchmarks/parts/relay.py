@@ -1,0 +1,326 @@
+"""The relay of durable tasks beside another one, and what the records of tasks cost a worker.
+
+Everything is on PostgreSQL and Redis. The relays send the same number of messages, which wait in
+their tables; a loop over ``delay`` and a batch of messages that are ready show what the broker and
+the machine can do.
+"""
+
+# ruff: noqa: S608  (the names are this module's)
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from django.db import connection
+from django.utils import timezone
+
+from benchmarks import database
+from benchmarks.celery import app
+from benchmarks.contenders import METHOD_PICKLE
+from benchmarks.marks import TIME
+from benchmarks.models import Order
+from benchmarks.parts.consume import wait_for
+from benchmarks.parts.publish import leave, purge
+from benchmarks.samples import Measure, interleaved
+from benchmarks.workers import Worker, workers
+
+if TYPE_CHECKING:
+    from benchmarks.lab import Lab
+
+RELAY: Final = "relay"
+OUTBOX: Final = "django-celery-outbox"
+OUTBOX_LARGE: Final = "django-celery-outbox, batches of 1,000"
+LOOP: Final = "loop over delay"
+BATCH: Final = "producer.batch() of ready messages"
+
+PLAIN: Final = "a method in a transaction"
+DURABLE: Final = "a durable method"
+
+EMPTY: Final = "no other records"
+TABLE: Final = "cereal_records_taskrecord"
+
+
+def measure(lab: Lab) -> Iterator[Measure]:
+    """Give the rates of sending, those of running, and what done records change."""
+    queue = f"bench-{uuid.uuid4().hex[:8]}"
+    environment = {"BENCH_RECORDS": "1", "BENCH_QUEUE": queue, "BENCH_PERSISTENT": "1"}
+    with lab.runners([METHOD_PICKLE, OUTBOX], **environment) as runners:
+        runner = runners[METHOD_PICKLE]
+        runner.ask(prepare)
+        try:
+            yield _sending(lab, runner, runners[OUTBOX])
+            yield from _with_done_records(lab, runner)
+            for connections in ("default", "persistent"):
+                runner.ask(empty)
+                lab.say(f"relay: running durable methods, {connections} connections")
+                yield _running(lab, connections)
+        finally:
+            runner.ask(finish)
+
+
+def _sending(lab: Lab, runner: Any, outbox: Any) -> Measure:
+    number, few = lab.scaled(20_000, 4_000), lab.scaled(3_000, 500)
+    ways = {
+        LOOP: partial(runner.ask, loop, number=few),
+        BATCH: partial(runner.ask, batch, number=number),
+        RELAY: partial(runner.ask, relay, number=number),
+        f"{RELAY}, again": partial(runner.ask, relay, number=number),
+        OUTBOX: partial(outbox.ask, outbox_relay, number=few, batch_size=100),
+        OUTBOX_LARGE: partial(outbox.ask, outbox_relay, number=few, batch_size=1000),
+    }
+    interleaved(ways, 1)  # connections, imports
+    return Measure(
+        "relay",
+        "stored messages sent per second",
+        "/s",
+        interleaved(ways, lab.repetitions(9, 2)),
+        less_is_better=False,
+        floor=LOOP,
+        note=f"{number:,} messages, and {few:,} of the slower ones.",
+    )
+
+
+def _with_done_records(lab: Lab, runner: Any) -> Iterator[Measure]:
+    done, number = lab.scaled(1_000_000, 50_000), lab.scaled(10_000, 2_000)
+    repeat = lab.repetitions(7, 2)
+    ticks, rates, columns = {}, {}, {}
+    for name, many in ((EMPTY, 0), (f"{done:,} done records", done)):
+        lab.say(f"relay: {name}")
+        runner.ask(empty)
+        runner.ask(add_done, number=many)
+        ticks[name] = [runner.ask(idle, number=200) for _ in range(repeat)]
+        rates[name] = [runner.ask(relay, number=number, keep=True) for _ in range(repeat)]
+        columns[name] = [runner.ask(take, number=500) for _ in range(repeat)]
+    for what, unit, samples in (
+        ("a tick of an idle relay", "µs", ticks),
+        ("stored messages sent per second, beside done records", "/s", rates),
+        ("taking a record by its key", "µs", columns),
+    ):
+        yield Measure(
+            "relay", what, unit, samples, less_is_better=unit != "/s", floor=EMPTY,
+            note="tests/worker/test_relay_on_postgresql.py checks the plans of the queries.",
+        )  # fmt: skip
+
+
+def _running(lab: Lab, connections: str) -> Measure:
+    environment = {
+        "BENCH_RECORDS": "1",
+        "BENCH_WRITES": "1",
+        "BENCH_PERSISTENT": str(int(connections == "persistent")),
+    }
+    number = lab.scaled(*((300, 60) if connections == "default" else (900, 200)))
+    with workers([METHOD_PICKLE], uuid.uuid4().hex[:6], lab.concurrency, **environment) as found:
+        (worker,) = found.values()
+        ways = {
+            name: partial(_run, worker, method=method, number=number)
+            for name, method in (
+                (PLAIN, "charge_in_transaction"),
+                (f"{PLAIN}, again", "charge_in_transaction"),
+                (DURABLE, "charge"),
+            )
+        }
+        interleaved(ways, 1)
+        samples = interleaved(ways, lab.repetitions(15, 2))
+    return Measure(
+        "relay",
+        f"tasks per second, {connections} connections",
+        "/s",
+        samples,
+        less_is_better=False,
+        floor=PLAIN,
+        note="Each method fetches its row and updates it.",
+        details={"messages": number, "children": lab.concurrency},
+    )
+
+
+# In the process that is asked.
+
+
+def prepare() -> None:
+    """Make the tables."""
+    database.make_record_tables()
+
+
+def empty() -> None:
+    """Delete all records."""
+    database.empty_record_tables()
+
+
+def finish() -> None:
+    """Drop the tables and the queue."""
+    database.drop_record_tables()
+    leave()
+
+
+def loop(number: int) -> float:
+    """Return the messages per second of a loop over a plain method's ``delay``."""
+    order = Order.objects.order_by("pk")[0]
+    begun = time.perf_counter()
+    for _ in range(number):
+        order.charge_plainly.delay(5)
+    taken = time.perf_counter() - begun
+    purge()
+    return number / taken
+
+
+def batch(number: int) -> float:
+    """Return the messages per second of ``producer.batch()``, when all of them are ready."""
+    from cereal_methods.records.messages import Message
+
+    order = Order.objects.order_by("pk")[0]
+    _insert_due(order, number)
+    messages = Message.all_of(_query(f"SELECT envelope, body FROM {TABLE} WHERE state = 'waiting'"))
+    with app.producer_or_acquire() as producer:
+        begun = time.perf_counter()
+        with producer.batch(max_size=500):
+            for message in messages:
+                message.publish(producer)
+        taken = time.perf_counter() - begun
+    _query(f"DELETE FROM {TABLE} WHERE state = 'waiting'")
+    purge()
+    return number / taken
+
+
+def relay(number: int, *, keep: bool = False) -> float:
+    """Return the messages per second that a relay sends. ``keep`` leaves other records there."""
+    from cereal_methods.records.relay import Relay
+
+    if not keep:
+        empty()
+    _insert_due(Order.objects.order_by("pk")[0], number)
+    sender = Relay(app, ["default"])
+    begun = time.perf_counter()
+    sent = sender.send_due("default")
+    taken = time.perf_counter() - begun
+    if sent != number:
+        raise RuntimeError(f"The relay has sent {sent} of {number} messages.")
+    _query(f"DELETE FROM {TABLE} WHERE state = 'sent'")
+    _query(f"VACUUM {TABLE}")
+    purge()
+    return number / taken
+
+
+def outbox_relay(number: int, batch_size: int) -> float:
+    """Return the messages per second that django-celery-outbox sends."""
+    import logging
+
+    import structlog
+    from django_celery_outbox.models import CeleryOutbox
+    from django_celery_outbox.relay import Relay, RelayConfig
+
+    # It writes a line for each message to standard output, which would slow it down.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    empty()
+    Order.objects.order_by("pk")[0].charge_plainly.delay(5)
+    columns = ", ".join(
+        f'"{field.column}"' for field in CeleryOutbox._meta.fields if not field.primary_key
+    )
+    _query(
+        f"INSERT INTO celery_outbox ({columns}) SELECT {columns} FROM celery_outbox, "
+        "generate_series(1, %s)",
+        number - 1,
+    )
+    _query("ANALYZE celery_outbox")
+    sender = Relay(app, RelayConfig.init(batch_size=batch_size))
+    begun = time.perf_counter()
+    for _ in range(-(-number // batch_size)):
+        sender._processing()  # what its start() calls until a signal ends it
+    taken = time.perf_counter() - begun
+    if CeleryOutbox.objects.exists():
+        raise RuntimeError("django-celery-outbox has not sent all messages.")
+    purge()
+    return number / taken
+
+
+def add_done(number: int) -> None:
+    """Insert records that are done."""
+    _insert_due(Order.objects.order_by("pk")[0], 1)
+    _copy(number, state="'done'", row="mod(n, 50000)::text", envelope="''", body="''",
+          started_at="now()", ended_at="now()")  # fmt: skip
+    _query(f"DELETE FROM {TABLE} WHERE state = 'waiting'")
+    _query(f"VACUUM ANALYZE {TABLE}")
+
+
+def idle(number: int) -> float:
+    """Return the microseconds of a tick that finds nothing to send."""
+    from cereal_methods.records.relay import Relay
+
+    sender = Relay(app, ["default"])
+    sender.tick()
+    begun = time.perf_counter()
+    for _ in range(number):
+        sender.tick()
+    return (time.perf_counter() - begun) / number * 1e6
+
+
+def take(number: int) -> float:
+    """Return the microseconds in which a worker takes a record by its key."""
+    from cereal_methods.records.models import TaskRecord
+
+    order = Order.objects.order_by("pk")[0]
+    _insert_due(order, 1)
+    pk = _query(f"SELECT id FROM {TABLE} WHERE state = 'waiting'")[0][0]
+    records = TaskRecord.objects.filter(pk=pk)
+    begun = time.perf_counter()
+    for _ in range(number):
+        records.values_list("state", "turn").first()
+    taken = time.perf_counter() - begun
+    records.delete()
+    return taken / number * 1e6
+
+
+def _insert_due(order: Any, number: int) -> None:
+    """Insert records that are due: copies of one that was sent."""
+    order.charge.apply_async((5,), countdown=3600)
+    _copy(number - 1)
+    _query(
+        f"UPDATE {TABLE} SET send_at = %s WHERE state = 'waiting'",
+        timezone.now() - timedelta(seconds=5),
+    )
+    _query(f"VACUUM ANALYZE {TABLE}")
+
+
+def _copy(number: int, **values: str) -> None:
+    """Insert copies of the record that waits, with other values given as SQL."""
+    from cereal_methods.records.models import TaskRecord
+
+    names = [field.column for field in TaskRecord._meta.fields if not field.primary_key]
+    columns = ", ".join(f'"{name}"' for name in names)
+    copied = ", ".join(values.get(name, f'"{name}"') for name in names)
+    _query(
+        f"INSERT INTO {TABLE} (id, {columns}) SELECT gen_random_uuid()::text, {copied} "
+        f"FROM (SELECT * FROM {TABLE} WHERE state = 'waiting' LIMIT 1) AS one, "
+        "generate_series(1, %s) AS n",
+        number,
+    )
+
+
+def _query(sql: str, *params: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.fetchall() if cursor.description else []
+
+
+def _run(worker: Worker, method: str, number: int) -> float:
+    rate: float = worker.ask(run, method=method, number=number, times=str(worker.times))
+    return rate
+
+
+def run(name: str, method: str, number: int, times: str) -> float:
+    """Return the tasks per second that a worker runs, without the first and the last tenth."""
+    queue = app.conf.task_default_queue
+    orders = list(Order.objects.order_by("pk")[:number])
+    for place in range(number):
+        getattr(orders[place % len(orders)], method).delay(5)
+    before = Path(times).stat().st_size // TIME.size
+    app.control.add_consumer(queue, destination=[name])
+    ends = wait_for(times, before, number)
+    app.control.cancel_consumer(queue, destination=[name], reply=True, timeout=5)
+    margin = max(1, number // 10)
+    return (number - 2 * margin) / (ends[-margin - 1] - ends[margin - 1])
