@@ -1,4 +1,4 @@
-"""Which database a task's record is on."""
+"""The database that a task's record is on."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .models import TaskRecord
 
 
 def database_of(task: Any, kwargs: Any) -> tuple[str, ModelReference | None]:
-    """Return the database of a task's record, and the row that the task runs on, if it has one.
+    """Return the database of a task's record, and the row that the task runs on, if any.
 
-    It is the database that the row is written to. A method of a class or a manager has that
-    of its model, and a function that of the records.
+    The record is on the database that the row is written to. For a class method or a method of a
+    manager it is the database of the model, and for a function that of ``TaskRecord``.
     """
     target = task.target
     if target.model is not None:
@@ -30,13 +30,13 @@ def database_of(task: Any, kwargs: Any) -> tuple[str, ModelReference | None]:
 
 
 def fallback(task: Any) -> str:
-    """Return the database of the record of a task that runs on no row."""
+    """Return the database of the record of a task that does not run on a row."""
     owner = task.target.owner
     return str(router.db_for_write(TaskRecord if owner is None else owner))
 
 
 def databases() -> Iterator[str]:
-    """Give the databases that are to have a table of records."""
+    """Yield the databases that should have a table of records."""
     for alias in connections:
         if connections[alias].settings_dict.get("TEST", {}).get("MIRROR"):
             continue
@@ -45,7 +45,7 @@ def databases() -> Iterator[str]:
 
 
 def is_kept_on(alias: Any) -> bool:
-    """Whether what a message names is a database that may have records."""
+    """Whether an alias, which comes from a message, is that of a database."""
     return isinstance(alias, str) and alias in connections.settings
 
 

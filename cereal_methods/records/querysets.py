@@ -1,4 +1,4 @@
-"""Many records: to find, to retry and to cancel."""
+"""Querysets of records: finding, retrying and canceling durable tasks."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 else:
     _QuerySet = models.QuerySet
 
-#: Records without a message cannot be sent again: those of tasks that came without a record.
+#: A record without a message cannot be sent again. Its task was sent by ``send_task`` or is done.
 _HAS_MESSAGE = ~models.Q(envelope="")
+
+#: How many records are deleted with one statement.
+_CHUNK = 1000
 
 
 class TaskRecordQuerySet(_QuerySet):
-    """A queryset of records; also what ``TaskRecord.objects`` offers."""
+    """A queryset of records. ``TaskRecord.objects`` has its methods too."""
 
     def for_instance(self, instance: models.Model | ModelReference) -> TaskRecordQuerySet:
-        """Return the records of a row's methods, on the database that it is written to."""
+        """Return the records of the tasks of a row, on the database that the row is written to."""
         reference = instance
         if isinstance(reference, models.Model):
             reference = ModelReference.of(reference)
@@ -35,57 +38,57 @@ class TaskRecordQuerySet(_QuerySet):
         return self.using(reference.using).filter(model=model, row=row)
 
     def waiting(self) -> TaskRecordQuerySet:
-        """Return what was not sent yet, or waits to be sent again."""
+        """Return the records that are not sent yet, or wait to be sent again."""
         return self.filter(state="waiting")
 
     def sent(self) -> TaskRecordQuerySet:
-        """Return what the broker has, or a worker that has not ended it."""
+        """Return the records that are sent, or run in a transaction that has not committed."""
         return self.filter(state="sent")
 
     def running(self) -> TaskRecordQuerySet:
-        """Return what is seen running; a method in a transaction is seen as sent."""
+        """Return the records that are running. A method in a transaction is ``sent`` instead."""
         return self.filter(state="running")
 
     def done(self) -> TaskRecordQuerySet:
-        """Return what has ended well."""
+        """Return the records whose method returned."""
         return self.filter(state="done")
 
     def failed(self) -> TaskRecordQuerySet:
-        """Return what has failed."""
+        """Return the records that failed."""
         return self.filter(state="failed")
 
     def canceled(self) -> TaskRecordQuerySet:
-        """Return what was canceled."""
+        """Return the records that were canceled."""
         return self.filter(state="canceled")
 
     def expired(self) -> TaskRecordQuerySet:
-        """Return what nobody took in time."""
+        """Return the records that no worker took before they expired."""
         return self.filter(state="expired")
 
     def ended(self) -> TaskRecordQuerySet:
-        """Return what will not run any more, unless it is retried."""
+        """Return the records that have ended. They run again only if they are retried."""
         return self.filter(state__in=["done", "failed", "canceled", "expired"])
 
     def unsent(self, seconds: float = 60) -> TaskRecordQuerySet:
-        """Return what should have been sent so many seconds ago, and was not."""
+        """Return the records that should have been sent so many seconds ago."""
         return self.waiting().filter(send_at__lt=timezone.now() - timedelta(seconds=seconds))
 
     def cancel(self) -> int:
-        """Let the tasks never begin; return how many of them will not.
+        """Cancel the tasks, and return the number of those that were canceled.
 
-        What has ended is left alone, and so is what is running now.
+        Tasks that have ended or are running are not canceled.
         """
         now = timezone.now()
-        found = self.filter(state__in=["waiting", "sent"])
-        return found._change(state="canceled", ended_at=now, error="Canceled.")
+        records = self.filter(state__in=["waiting", "sent"])
+        return records._change(state="canceled", ended_at=now, error="Canceled.")
 
     def retry(self, at: datetime | None = None) -> int:
-        """Send the very messages again, now or later; return how many of them.
+        """Send the same messages again, now or later, and return the number of tasks.
 
-        What was not failed, canceled or expired is left alone.
+        Only tasks that have failed, were canceled or have expired are retried.
         """
-        found = self.filter(_HAS_MESSAGE, state__in=["failed", "canceled", "expired"])
-        return found._change(
+        records = self.filter(_HAS_MESSAGE, state__in=["failed", "canceled", "expired"])
+        return records._change(
             state="waiting",
             send_at=at or timezone.now(),
             expires_at=None,
@@ -98,40 +101,43 @@ class TaskRecordQuerySet(_QuerySet):
         )
 
     def purge(self, older_than: timedelta) -> int:
-        """Delete what is done, was canceled or has expired so long ago; return how many.
+        """Delete the records that were done, canceled or expired so long ago; return their number.
 
-        Failed records stay.
+        Failed records are kept.
         """
         until = timezone.now() - older_than
-        found = self.filter(state__in=["done", "canceled", "expired"], ended_at__lt=until)
-        number = 0
-        while ids := list(found.values_list("pk", flat=True)[:1000]):
-            number += self.model._base_manager.using(self.db).filter(pk__in=ids).delete()[0]
+        records = self.filter(state__in=["done", "canceled", "expired"], ended_at__lt=until)
+        ids = records.order_by("pk").values_list("pk", flat=True)
+        number, last = 0, ""
+        # In the order of the keys, so that no query reads the rows again that were deleted before.
+        while chunk := list(ids.filter(pk__gt=last)[:_CHUNK]):
+            number += self.model._base_manager.using(self.db).filter(pk__in=chunk).delete()[0]
+            last = chunk[-1]
         return number
 
     def _change(self, **values: Any) -> int:
-        """Update records that nobody holds now; return how many."""
+        """Update the records that no transaction has locked, and return their number."""
         return change(self.using(self.db), values)
 
 
 def row_of(reference: ModelReference | None) -> tuple[str, str]:
-    """Return a row's label and its key as text, as records hold them."""
+    """Return the label of a row's model and its primary key as text, as records store them."""
     if reference is None:
         return "", ""
     return reference.label[:100], str(reference.pk)[:255]
 
 
 def change(records: Any, values: Mapping[str, Any]) -> int:
-    """Update the records of a queryset that nobody holds now; return how many.
+    """Update the records of a queryset that no transaction has locked, and return their number.
 
-    A task that runs holds its record: it is not waited for.
+    A running task locks its record. This function does not wait for it.
     """
     using = records.db
     features: Any = connections[using].features
     if not features.has_select_for_update_skip_locked:
         return int(records.update(**values))
-    free = records.select_for_update(skip_locked=True).order_by()
+    unlocked = records.select_for_update(skip_locked=True).order_by()
     with transaction.atomic(using=using):
-        ids = list(free.values_list("pk", flat=True))
+        ids = list(unlocked.values_list("pk", flat=True))
         base = records.model._base_manager.using(using)
         return int(base.filter(pk__in=ids).update(**values)) if ids else 0

@@ -1,4 +1,4 @@
-"""Where workers run the relay: in a process of its own, or in a thread beside their tasks."""
+"""Running the relay in a worker: in a process of its own or in a thread."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .relay import Relay
 
 logger = logging.getLogger("cereal_methods")
 
-#: How often a worker looks whether its relay is alive, in seconds.
-_WATCH: Final = 2.0
+#: How often a worker checks that the process of its relay is alive, in seconds.
+_CHECK_INTERVAL: Final = 2.0
 
 
 class RelayStep(bootsteps.StartStopStep):
-    """The worker's step that starts the relay, and starts it again if it has died."""
+    """The worker's bootstep that starts the relay, and restarts it if it dies."""
 
     requires = ("celery.worker.components:Pool", "celery.worker.components:Timer")
     label = "Relay"
@@ -37,10 +37,10 @@ class RelayStep(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         """Start the relay."""
-        self._relay = self._made(worker)
+        self._relay = self._new_relay(worker)
         self._relay.start()
         if isinstance(self._relay, _RelayProcess):
-            worker.timer.call_repeatedly(_WATCH, self._watch, (worker,))
+            worker.timer.call_repeatedly(_CHECK_INTERVAL, self._restart_if_dead, (worker,))
 
     def stop(self, worker: Any) -> None:
         """Stop the relay."""
@@ -53,17 +53,17 @@ class RelayStep(bootsteps.StartStopStep):
         """Stop the relay."""
         self.stop(worker)
 
-    def _made(self, worker: Any) -> _RelayProcess | _RelayThread:
-        # A prefork worker's own process has no database connection, and is to get none.
+    def _new_relay(self, worker: Any) -> _RelayProcess | _RelayThread:
+        # The main process of a prefork worker should not open a database connection.
         is_prefork = getattr(worker.pool_cls, "__module__", "").endswith(".prefork")
         return _RelayProcess(worker.app) if is_prefork else _RelayThread(worker.app)
 
-    def _watch(self, worker: Any) -> None:
+    def _restart_if_dead(self, worker: Any) -> None:
         relay = self._relay
         if self._is_stopped or relay is None or relay.is_alive():
             return
         logger.warning("The relay of durable tasks has ended, and is started again.")
-        self._relay = self._made(worker)
+        self._relay = self._new_relay(worker)
         self._relay.start()
 
 
@@ -73,22 +73,22 @@ def run_relay(
     parent: int | None = None,
     using: Sequence[str] | None = None,
 ) -> None:
-    """Send what is due until ``stopped`` is set, or until the parent process is another."""
+    """Send messages that are due until ``stopped`` is set or the parent process has died."""
     relay = Relay(app, using)
     interval = conf.get("RECORDS_INTERVAL") or 1
     while not stopped.is_set():
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             relay.tick()
         except Exception:
             logger.exception("The relay of durable tasks goes on after an error.")
         if parent is not None and os.getppid() != parent:
             return
-        stopped.wait(max(0.0, interval - (time.monotonic() - begun)))
+        stopped.wait(max(0.0, interval - (time.monotonic() - started)))
 
 
 class _RelayThread(threading.Thread):
-    """The relay of a worker whose tasks run in its own process."""
+    """The relay of a worker that runs its tasks in its own process."""
 
     def __init__(self, app: Any) -> None:
         super().__init__(name="records-relay", daemon=True)
@@ -96,7 +96,7 @@ class _RelayThread(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Send what is due until the worker stops."""
+        """Send messages that are due until the worker stops."""
         self._app.set_current()
         try:
             run_relay(self._app, self._stopped)
@@ -104,13 +104,13 @@ class _RelayThread(threading.Thread):
             connections.close_all()
 
     def stop(self) -> None:
-        """Let it end; it is not waited for long."""
+        """Stop the relay, and wait for it for a few seconds."""
         self._stopped.set()
         self.join(timeout=5)
 
 
 class _RelayProcess(ChildProcess):  # type: ignore[misc]
-    """The relay of a worker whose tasks run in child processes."""
+    """The relay of a worker that runs its tasks in child processes."""
 
     def __init__(self, app: Any) -> None:
         super().__init__(name="records-relay")
@@ -119,16 +119,16 @@ class _RelayProcess(ChildProcess):  # type: ignore[misc]
         self._parent = os.getpid()
 
     def run(self) -> None:
-        """Send what is due until the worker stops, or is gone."""
+        """Send messages that are due until the worker stops or has died."""
         stopped = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stopped.set())
         for connection in connections.all(initialized_only=True):
-            connection.connection = None  # the parent's, which goes on using it
+            connection.connection = None  # it belongs to the parent process
         leave_worker(self._app, "relay of durable tasks")
         run_relay(self._app, stopped, self._parent)
 
     def stop(self) -> None:
-        """Let it end, and end it if it does not."""
+        """Stop the relay, and kill it if it does not stop."""
         if self.is_alive():
             self.terminate()
             self.join(timeout=5)

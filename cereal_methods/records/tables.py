@@ -1,4 +1,4 @@
-"""A database that has no table of records, and what to do about it."""
+"""The error of a database that has no table of records."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _ABSENT = ("42P01", 1146)
 
 
 def is_absent(error: BaseException) -> bool:
-    """Whether a database has said that it has no such table."""
+    """Whether an error says that a table does not exist."""
     if not isinstance(error, Error):
         return False
     return error_code(error) in _ABSENT or "no such table" in str(error)
 
 
 def table_errors(error: Error, using: str) -> Error | TableMissing:
-    """Return what to raise for an error of the table of records."""
+    """Return the error to raise for an error of the table of records."""
     return TableMissing(using) if is_absent(error) else error
 
 
 class TableMissing(ImproperlyConfigured, ProgrammingError):
-    """A database has no table of records; ``using`` is its alias."""
+    """A database has no table of records. ``using`` is its alias."""
 
     def __init__(self, using: str) -> None:
         self.using = using

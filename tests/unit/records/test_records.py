@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from cereal_methods.records import querysets
 from cereal_methods.records.models import State, TaskRecord
 from tests.bank.models import Account
 
@@ -102,6 +105,19 @@ def test_what_is_done_is_purged_and_what_has_failed_stays() -> None:
     assert TaskRecord.objects.all().purge(timedelta(days=7)) == 3
     states = sorted(each.state for each in TaskRecord.objects.all())
     assert states == ["done", "failed", "running", "sent", "waiting"]
+
+
+def test_a_purge_deletes_all_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(querysets, "_CHUNK", 2)
+    old = timezone.now() - timedelta(days=8)
+    for _ in range(7):
+        record("done", ended_at=old)
+    kept = record("done", ended_at=timezone.now())
+    with CaptureQueriesContext(connection) as queries:
+        assert TaskRecord.objects.all().purge(timedelta(days=7)) == 7
+    assert TaskRecord.objects.get() == kept
+    verbs = [query["sql"].split()[0] for query in queries.captured_queries]
+    assert verbs.count("SELECT") == 5
 
 
 def test_a_record_says_what_it_is() -> None:
