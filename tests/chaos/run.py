@@ -22,6 +22,9 @@ from tests.servers.kinds import HOST, MariaDB, Postgres, RabbitMQ, Redis, Server
 #: After how many seconds what was sent, and has not ended, is sent again.
 SENT_FOR = 8
 
+#: Who is killed in between. The database is restarted twice besides.
+KINDS = ("worker", "child", "relay", "sender", "broker")
+
 
 @dataclass
 class Outcome:
@@ -75,6 +78,7 @@ class Run:
         self.broker = kinds[broker](self.servers / "broker")
         self.count = transactions // 4
         self.pause = pause
+        self.deck: list[str] = []
         self.killed: Counter[str] = Counter()
         self.senders: dict[int, subprocess.Popen[bytes]] = {}
         self.workers: dict[int, subprocess.Popen[bytes]] = {}
@@ -106,11 +110,12 @@ class Run:
                 self.senders[number] = self._sender(number)
             restarts = 2
             while any(sender.poll() is None for sender in self.senders.values()):
-                time.sleep(self.rng.uniform(0.5, 1.5))
-                kind = self.rng.choice(("worker", "worker", "child", "relay", "sender", "broker"))
+                time.sleep(self.rng.uniform(0.3, 1.2))
                 if restarts and self._share() > (3 - restarts) / 3:
-                    restarts, kind = restarts - 1, "database"
-                self._kill(kind)
+                    restarts -= 1
+                    self._kill("database")
+                else:
+                    self._kill(self._next())
                 self._revive()
             found = self._python("-m", "tests.chaos.ends", "end", str(SENT_FOR))
         ends = json.loads(found)
@@ -121,6 +126,13 @@ class Run:
             self.killed,
             time.monotonic() - begun,
         )
+
+    def _next(self) -> str:
+        """Return who is killed next: at random, and everybody before anybody again."""
+        if not self.deck:
+            self.deck = list(KINDS)
+            self.rng.shuffle(self.deck)
+        return self.deck.pop()
 
     def _share(self) -> float:
         """Return which part of the transactions has been tried."""
@@ -173,6 +185,9 @@ class Run:
             process: Any = self.broker.process
             process.send_signal(signal.SIGKILL)
             process.wait()
+            # Redis has lost what it held. RabbitMQ has it on its disk.
+            if isinstance(self.broker, RabbitMQ) and self.rng.random() < 0.5:
+                shutil.rmtree(self.broker.folder / "data")
             time.sleep(self.rng.uniform(0, 2))
             self.broker.start()
         elif kind == "sender":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .run import Run
+from .run import KINDS, Run
 
 #: Transactions of a run; CHAOS_TRANSACTIONS has more of them.
 TRANSACTIONS = int(os.environ.get("CHAOS_TRANSACTIONS", "1200"))
@@ -30,4 +30,5 @@ def test_what_commits_happens_once(tmp_path: Path, database: str, broker: str) -
     ).go()
     assert outcome.faults() == [], f"seed {SEED}"
     assert outcome.killed["database"] == 2
+    assert set(outcome.killed) == {*KINDS, "database"}
     assert outcome.found.total() > TRANSACTIONS * 0.8

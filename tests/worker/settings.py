@@ -36,6 +36,8 @@ if PROCESS:
     DATABASES["default"]["NAME"] = f"{DATABASES['default']['NAME']}_{PROCESS}"
 if "TEST_WORKER" in os.environ:
     DATABASES["default"]["NAME"] = f"test_{DATABASES['default']['NAME']}"
+if env.bool("TEST_POOL", default=False) and find_spec("psycopg_pool"):
+    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 12, "timeout": 5}}
 DATABASES["archive"] = {**DATABASES["default"], "NAME": f"{DATABASES['default']['NAME']}_archive"}
 DATABASES["replica"] = {**DATABASES["default"], "TEST": {"MIRROR": "default"}}
 

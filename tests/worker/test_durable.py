@@ -42,8 +42,11 @@ on_threads = pytest.mark.parametrize("worker", ["threads"], indirect=True)
 
 @pytest.fixture(scope="module", params=POOLS)
 def worker(request: pytest.FixtureRequest, start_worker: Callable[..., Worker]) -> Iterator[Worker]:
-    """A worker of each pool, with a relay."""
-    found = start_worker(*POOLS[request.param], **RELAY, TEST_DURABLE_MAX_CRASHES="2")
+    """A worker of each pool, with a relay; the one with threads has psycopg's pool as well."""
+    environment = {"TEST_POOL": "1"} if request.param == "threads" else {}
+    found = start_worker(
+        *POOLS[request.param], **RELAY, TEST_DURABLE_MAX_CRASHES="2", **environment
+    )
     yield found
     found.__exit__()
 
