@@ -140,12 +140,15 @@ def resend(using: str, sent_for: timedelta) -> int:
     """Send again what was sent so long ago and has not ended; return the number of records.
 
     Use it after the broker has lost messages. A task whose message was not lost still runs once.
+    A method that is seen running is left alone if it began later than that, because SQLite and
+    poolers of sessions have no lock that tells whether its worker is alive.
     """
     until = timezone.now() - sent_for
     records = (
         TaskRecord._base_manager.using(using)
         .filter(state__in=(State.SENT, State.RUNNING), sent_at__lte=until)
         .exclude(envelope="")
+        .exclude(state=State.RUNNING, started_at__gt=until)
     )
     return change(records, {"state": State.WAITING, "send_at": timezone.now()})
 
