@@ -37,7 +37,7 @@ def offered(client: Client) -> list[str]:
         (["view"], "mover", ["move", "forget"]),
     ],
 )
-def test_actions_are_offered_to_those_who_may(
+def test_actions_are_offered_to_users_with_permission(
     permissions: list[str], name: str, actions: list[str]
 ) -> None:
     boxes()
@@ -131,7 +131,7 @@ def test_the_queries_of_a_dispatch_do_not_grow_with_the_rows(clerk: Client, sent
     assert counts[1] == counts[2]
 
 
-def test_an_action_has_a_batch_size_of_its_own(admin_client: Client, sent: Any) -> None:
+def test_an_action_can_have_its_own_batch_size(admin_client: Client, sent: Any) -> None:
     fill_in(admin_client, "burn", boxes(10))
 
     assert [len(rows_in(message)) for message in sent()] == [7, 3]
@@ -187,9 +187,7 @@ def test_arguments_that_do_not_fit_are_asked_for_again(clerk: Client, sent: Any)
     assert "for <strong>3 boxes</strong>" in page
 
 
-def test_all_rows_are_still_meant_when_the_page_has_been_filled_in(
-    clerk: Client, sent: Any
-) -> None:
+def test_all_rows_stay_selected_when_the_form_is_submitted(clerk: Client, sent: Any) -> None:
     rows = boxes(120)
     page = act(clerk, "ship", rows[:100], select_across="1").content.decode()
     assert "for <strong>120 boxes</strong>" in page
@@ -343,7 +341,7 @@ def test_eager_tasks_are_reported_at_once(clerk: Client, eager: None) -> None:
     assert list(Box.objects.order_by("pk").values_list("weight", flat=True)) == [1, 1, 0]
 
 
-def test_in_a_requests_transaction_it_is_sent_after_the_commit(
+def test_in_a_request_s_transaction_the_method_is_sent_after_the_commit(
     clerk: Client, sent: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)

@@ -167,7 +167,7 @@ def test_a_name_that_is_an_action_too_is_reported() -> None:
     assert error[0] == "cereal_methods.E104"
 
 
-def test_a_model_without_method_tasks_is_told_how_to_have_one() -> None:
+def test_a_model_without_method_tasks_is_reported_with_a_hint() -> None:
     (error,) = found(["tidy"], model=Shelf)
 
     assert error[2] == "Decorate a method of the model with @model_task."

@@ -80,7 +80,7 @@ def test_each_type_has_its_field(settings: Any) -> None:
     }
 
 
-def test_the_fields_look_as_the_admins_own() -> None:
+def test_the_fields_look_like_those_of_the_admin() -> None:
     fields = form("ask_all").base_fields
 
     assert {name: type(field.widget).__name__ for name, field in fields.items()} == {
@@ -113,7 +113,7 @@ def test_the_fields_look_as_the_admins_own() -> None:
 
 
 @pytest.mark.django_db
-def test_what_does_not_fit_is_refused() -> None:
+def test_values_that_do_not_fit_are_refused() -> None:
     wrong = {**GIVEN, "number": "many", "price": "", "size": "xl", "key": "5", "shelf": "5"}
 
     assert set(form("ask_all")(wrong).errors) == {"number", "price", "size", "key", "shelf"}

@@ -57,7 +57,7 @@ def test_a_new_object_and_a_pop_up_have_no_panel(admin_client: Client, box: Box)
     assert "model-task-panel" in change(admin_client, box)
 
 
-def test_a_template_of_the_projects_own_is_kept(
+def test_a_custom_template_of_the_project_is_kept(
     admin_client: Client, box: Box, tmp_path: Any, settings: Any
 ) -> None:
     own = tmp_path / "admin/warehouse/box/change_form.html"
@@ -88,7 +88,7 @@ def test_a_method_is_sent_for_the_object(clerk: Client, box: Box, sent: Any) -> 
     assert entry.change_message == f"Sent “Weigh” (run {bulk_id})."
 
 
-def test_looking_sends_nothing(clerk: Client, box: Box, sent: Any) -> None:
+def test_a_get_request_sends_nothing(clerk: Client, box: Box, sent: Any) -> None:
     page = clerk.get(url(box, "weigh")).content.decode()
 
     assert sent() == []
@@ -107,7 +107,7 @@ def test_arguments_are_asked_for(clerk: Client, box: Box, sent: Any) -> None:
     assert message.decode()[1].with_references()["carrier"] == "dhl"
 
 
-def test_a_press_without_the_page_asks_first(admin_client: Client, box: Box, sent: Any) -> None:
+def test_a_post_without_the_form_asks_first(admin_client: Client, box: Box, sent: Any) -> None:
     page = admin_client.post(url(box, "burn")).content.decode()
 
     assert "<p>Are you sure?</p>" in page
@@ -115,7 +115,7 @@ def test_a_press_without_the_page_asks_first(admin_client: Client, box: Box, sen
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_what_is_not_allowed_is_refused(method: str, box: Box, sent: Any) -> None:
+def test_a_method_that_is_not_allowed_is_refused(method: str, box: Box, sent: Any) -> None:
     viewer = client_of(user_with("view"))
 
     assert getattr(viewer, method)(url(box, "weigh")).status_code == 403
@@ -202,7 +202,7 @@ def test_the_last_runs_of_the_object_are_shown(clerk: Client, box: Box, store: A
     ]
 
 
-def test_a_row_among_the_arguments_of_another_is_no_run_of_its_own(
+def test_a_row_among_the_arguments_of_another_is_not_a_run(
     clerk: Client, box: Box, store: Any
 ) -> None:
     shown, other = f"<warehouse.Box {box.pk}>", f"<warehouse.Box {box.pk}1>"
@@ -215,7 +215,7 @@ def test_a_row_among_the_arguments_of_another_is_no_run_of_its_own(
     assert rows_of_history(change(clerk, box)) == []
 
 
-def test_without_runs_it_says_so(clerk: Client, box: Box) -> None:
+def test_without_runs_the_panel_says_so(clerk: Client, box: Box) -> None:
     assert "No runs yet." in change(clerk, box)
 
 

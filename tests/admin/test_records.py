@@ -89,7 +89,7 @@ def test_the_top_counts_records_by_state(admin_client: Client) -> None:
     assert '<a href="?state__exact=failed">Failed</a> 1' in page.content.decode()
 
 
-def test_the_top_says_how_many_wait_unsent(admin_client: Client) -> None:
+def test_the_top_counts_unsent_records(admin_client: Client) -> None:
     record("waiting", send_at=timezone.now() - timedelta(seconds=90))
     record("waiting", "later")
 
@@ -99,7 +99,7 @@ def test_the_top_says_how_many_wait_unsent(admin_client: Client) -> None:
     assert '<a href="?unsent=1">Unsent for a minute</a> 1' in page.content.decode()
 
 
-def test_a_page_takes_as_many_queries_whatever_it_lists(admin_client: Client) -> None:
+def test_the_number_of_queries_does_not_grow_with_the_list(admin_client: Client) -> None:
     numbers = []
     for start in (0, 40):
         for number in range(start, start + 5):
@@ -111,7 +111,7 @@ def test_a_page_takes_as_many_queries_whatever_it_lists(admin_client: Client) ->
     assert not any('"body"' in query["sql"] for query in queries)
 
 
-def test_a_row_is_linked_for_those_who_may_see_it(admin_client: Client) -> None:
+def test_a_row_is_linked_for_users_who_may_view_it(admin_client: Client) -> None:
     parcel = Parcel.objects.create()
     record("done", model="warehouse.Parcel", row=str(parcel.pk))
     link = f'<a href="/admin/warehouse/parcel/{parcel.pk}/change/">warehouse.Parcel {parcel.pk}</a>'
@@ -170,7 +170,7 @@ def test_failed_tasks_are_retried(admin_client: Client) -> None:
     assert (entry.change_message, entry.object_repr) == ("3 tasks will run again.", "task records")
 
 
-def test_tasks_that_have_not_begun_are_canceled(admin_client: Client) -> None:
+def test_tasks_that_have_not_started_are_canceled(admin_client: Client) -> None:
     record("waiting")
     record("done")
 
@@ -183,7 +183,7 @@ def test_tasks_that_have_not_begun_are_canceled(admin_client: Client) -> None:
     assert state_of("waiting") == State.CANCELED
 
 
-def test_what_was_left_alone_is_not_logged(admin_client: Client) -> None:
+def test_unchanged_records_are_not_logged(admin_client: Client) -> None:
     record("done")
 
     act(admin_client, "cancel", "done")
@@ -191,7 +191,7 @@ def test_what_was_left_alone_is_not_logged(admin_client: Client) -> None:
     assert not LogEntry.objects.exists()
 
 
-def test_those_who_may_only_view_cannot_steer(client: Client) -> None:
+def test_users_who_may_only_view_cannot_change_records(client: Client) -> None:
     record("failed")
     viewer = watcher("view_taskrecord")
 
@@ -201,7 +201,7 @@ def test_those_who_may_only_view_cannot_steer(client: Client) -> None:
     assert state_of("failed") == State.FAILED
 
 
-def test_the_permission_to_change_is_needed_to_steer() -> None:
+def test_changing_records_needs_the_change_permission() -> None:
     record("failed")
 
     act(watcher("change_taskrecord"), "retry", "failed")
@@ -229,7 +229,7 @@ def test_a_record_is_read_only(admin_client: Client) -> None:
     assert "delete_selected" not in admin_client.get(PAGE).content.decode()
 
 
-def test_another_database_is_shown_and_steered(admin_client: Client) -> None:
+def test_records_of_another_database_are_shown_and_changed(admin_client: Client) -> None:
     record("failed", "here")
     record("failed", "there", using="archive")
 
@@ -244,7 +244,7 @@ def test_another_database_is_shown_and_steered(admin_client: Client) -> None:
     assert state_of("here") == State.FAILED
 
 
-def test_a_database_that_has_no_records_is_not_asked(admin_client: Client) -> None:
+def test_a_database_without_records_is_not_queried(admin_client: Client) -> None:
     record("failed")
 
     assert listed(admin_client.get(f"{PAGE}?database=nowhere", follow=True)) == ["failed"]

@@ -95,7 +95,7 @@ def test_the_page_shows_the_progress(clerk: Client, run: str) -> None:
     assert f"Run {run}, started by clerk: " in shown
 
 
-def test_the_page_of_what_is_complete_asks_no_more(clerk: Client, run: str) -> None:
+def test_the_page_of_a_complete_run_does_not_poll(clerk: Client, run: str) -> None:
     bad, _ = fail(run)
 
     shown = page(clerk, run).content.decode()
@@ -107,7 +107,7 @@ def test_the_page_of_what_is_complete_asks_no_more(clerk: Client, run: str) -> N
     assert "refresh" not in shown
 
 
-def test_a_page_has_no_script_or_style_of_its_own(clerk: Client, run: str) -> None:
+def test_the_page_has_no_inline_script_or_style(clerk: Client, run: str) -> None:
     shown = page(clerk, run).content.decode()
     asked = act(clerk, "ship", boxes(1)).content.decode()
 
@@ -127,7 +127,7 @@ def test_the_page_is_found_in_another_process(clerk: Client, run: str) -> None:
 
 
 @pytest.mark.parametrize("view", [page, progress])
-def test_a_run_is_for_those_who_may_see_the_model(view: Any, run: str) -> None:
+def test_a_run_is_shown_to_users_who_may_view_the_model(view: Any, run: str) -> None:
     assert view(client_of(user_with(name="nobody")), run).status_code == 403
     assert view(client_of(user_with("view", name="viewer")), run).status_code == 200
     assert view(Client(), run).status_code == 302  # to the login
@@ -154,21 +154,21 @@ def test_a_run_that_is_not_known_leads_to_the_list(clerk: Client, bulk_id: Any) 
     assert progress(clerk, bulk_id).status_code == 404
 
 
-def test_a_bulk_that_was_not_sent_from_the_admin_is_no_run(clerk: Client, sent: Any) -> None:
+def test_a_bulk_that_was_not_sent_from_the_admin_is_not_a_run(clerk: Client, sent: Any) -> None:
     result = Box.weigh.bulk_delay(boxes(2))
     result.save()
 
     assert page(clerk, result.id).url == LIST
 
 
-def test_the_result_of_a_task_is_no_run(clerk: Client) -> None:
+def test_the_result_of_a_task_is_not_a_run(clerk: Client) -> None:
     task_id = str(uuid.uuid4())
     app.backend.store_result(task_id, [1, 2], SUCCESS)
 
     assert page(clerk, task_id).url == LIST
 
 
-def test_errors_of_rows_are_for_those_who_see_them(clerk: Client, run: str) -> None:
+def test_errors_of_rows_are_shown_to_users_who_may_view_them(clerk: Client, run: str) -> None:
     bad, gone = fail(run)
     Box.objects.filter(pk=bad.pk).update(owner="x")
     viewer = client_of(user_with("view", name="viewer"))
@@ -204,7 +204,7 @@ def test_a_hundred_failures_are_shown(clerk: Client, sent: Any) -> None:
     assert shown["more"] == "5 more rows are not shown."
 
 
-def test_failures_after_the_first_hundred_are_shown_to_those_who_see_them(
+def test_failures_after_the_first_hundred_are_shown_to_users_who_may_view_them(
     clerk: Client, sent: Any
 ) -> None:
     rows = boxes(105)
@@ -269,7 +269,7 @@ def test_results_in_djangos_database_are_read_together(
     assert len(of_results) == 4
 
 
-def test_errors_of_objects_that_may_not_be_seen_are_not_told(
+def test_errors_of_hidden_objects_are_not_shown(
     clerk: Client, run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad, _ = fail(run)

@@ -14,7 +14,7 @@ def measured(**samples: list[float]) -> Measure:
     return Measure("part", "name", "µs", samples, floor="floor")
 
 
-def test_each_way_is_called_once_in_every_repetition_in_an_order_by_lot() -> None:
+def test_each_way_is_called_once_per_repetition_in_random_order() -> None:
     calls: list[str] = []
 
     found = interleaved(
@@ -39,7 +39,7 @@ def test_ratios_are_taken_within_a_repetition() -> None:
     assert measure.difference("ours") == Figure(1.5, 0.75)
 
 
-def test_a_ratio_to_nothing_is_no_number() -> None:
+def test_a_ratio_to_zero_is_not_a_number() -> None:
     assert math.isnan(measured(floor=[0], ours=[1]).ratio("ours").median)
 
 
@@ -63,13 +63,13 @@ def test_a_target_is_judged_by_what_was_measured(target: Target, verdict: str) -
     assert target.judge([measure]).verdict == verdict
 
 
-def test_what_is_no_number_reaches_no_target() -> None:
+def test_a_value_that_is_not_a_number_reaches_no_target() -> None:
     target = Target("", "part", "name", "ours", "ratio", at_most=1, to="floor")
 
     assert target.judge([measured(floor=[0], ours=[0])]).verdict == "NOT REACHED"
 
 
-def test_every_target_has_a_bound_and_a_name_of_its_own() -> None:
+def test_every_target_has_a_bound_and_a_unique_name() -> None:
     targets = all_targets()
 
     assert len({target.text for target in targets}) == len(targets)

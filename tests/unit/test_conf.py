@@ -122,7 +122,7 @@ def test_the_whole_setting_may_be_missing(settings: Any) -> None:
 
 
 @pytest.mark.parametrize("given", RIGHT, ids=str)
-def test_a_value_that_is_given_is_taken(given: dict[str, Any]) -> None:
+def test_a_configured_value_is_used(given: dict[str, Any]) -> None:
     ((name, value),) = given.items()
 
     with override_settings(CEREAL_METHODS=given):

@@ -194,7 +194,7 @@ OWN = own_names()
 
 
 @pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_uses_what_is_documented(path: Path) -> None:
+def test_a_module_uses_documented_names_only(path: Path) -> None:
     assert list(violations(path.read_text(), OWN)) == []
 
 
@@ -214,7 +214,7 @@ def test_a_module_uses_what_is_documented(path: Path) -> None:
         ('options["__header__"] = header', "'__header__'"),
     ],
 )
-def test_what_is_undocumented_is_seen(source: str, found: str) -> None:
+def test_undocumented_names_are_detected(source: str, found: str) -> None:
     assert [each.partition(": ")[2] for each in violations(source, OWN)] == [found]
 
 
@@ -227,5 +227,5 @@ def test_what_is_undocumented_is_seen(source: str, found: str) -> None:
         'def f():\n    """celery.app.trace"""',
     ],
 )
-def test_what_is_documented_may_be_used(source: str) -> None:
+def test_documented_names_may_be_used(source: str) -> None:
     assert list(violations(source, OWN)) == []

@@ -177,7 +177,7 @@ def ended(app: Celery, end: Any) -> list[tuple[Any, ...]]:
     return told
 
 
-def test_end_chain_tells_a_chord_what_a_failure_tells_it(app: Celery) -> None:
+def test_end_chain_reports_to_a_chord_as_a_failure_does(app: Celery) -> None:
     failed = ended(
         app,
         lambda backend, request: backend.mark_as_failure("first", ValueError(), request=request),
@@ -221,7 +221,7 @@ def test_replace_backend_holds_in_all_threads(app: Celery) -> None:
 
 
 @pytest.mark.parametrize("namespace", [None, "CELERY"])
-def test_replace_setting_and_what_takes_it_back(namespace: str | None) -> None:
+def test_replace_setting_returns_a_function_that_restores_it(namespace: str | None) -> None:
     app = Celery("contract", set_as_current=False)
     source = type("Settings", (), {"CELERY_TASK_ALWAYS_EAGER": True, "task_always_eager": True})
     app.config_from_object(source, namespace=namespace)
@@ -271,7 +271,7 @@ def test_replace_message_functions_sees_each_message(app: Celery) -> None:
     assert len(seen) == 2
 
 
-def test_replace_attribute_takes_back_what_was_there() -> None:
+def test_replace_attribute_restores_the_previous_value() -> None:
     class Owner:
         own = 1
 

@@ -43,7 +43,7 @@ class Strategies(dict[str, Any]):
         super().__setitem__(name, noting)
 
 
-def test_a_real_worker_calls_what_is_put_into_its_consumer(app: Celery) -> None:
+def test_a_real_worker_calls_the_functions_set_on_its_consumer(app: Celery) -> None:
     handled: list[str] = []
 
     def wrap(create: Any) -> Any:
@@ -117,7 +117,7 @@ def test_wrap_decode_error_wraps_the_method(app: Celery) -> None:
     assert callable(Consumer.on_decode_error)
 
 
-def test_leave_worker_closes_what_is_the_worker_s(app: Celery, tmp_path: Path) -> None:
+def test_leave_worker_closes_the_worker_s_resources(app: Celery, tmp_path: Path) -> None:
     """And lets the child have the signals of a process of its own."""
     read, write = os.pipe()
     told = tmp_path / "told"

@@ -108,7 +108,7 @@ def test_object_hook_leaves_other_dicts_alone() -> None:
 # Messages.
 
 
-def test_decoded_before_is_none_until_it_is_decoded() -> None:
+def test_decoded_before_is_none_before_decoding() -> None:
     message = Message(body="[1]", content_type="application/json", content_encoding="utf-8")
 
     assert api.decoded_before(message) is None
@@ -143,7 +143,7 @@ def sent_and_captured(publish: Any) -> tuple[Any, Any, str]:
         return sent, captured, name
 
 
-def test_capturingproducer_captures_what_a_broker_would_get() -> None:
+def test_capturingproducer_captures_the_message_for_a_broker() -> None:
     def publish(producer: Any, queue: Queue) -> None:
         producer.publish(
             {"a": [1]},
@@ -192,7 +192,7 @@ def test_capturingproducer_has_its_producer_s_connection_and_needs_none() -> Non
     assert [name for _, name in capturing.messages] == ["to here"]
 
 
-def test_capturingproducer_is_what_celery_can_send_by(app: Celery) -> None:
+def test_celery_can_send_with_capturingproducer(app: Celery) -> None:
     task = made(app, "one")
     with app.producer_or_acquire() as producer:
         capturing = Captured(producer)

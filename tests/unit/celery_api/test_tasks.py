@@ -36,7 +36,7 @@ def test_every_function_has_a_test() -> None:
 # Apps.
 
 
-def test_get_current_app_is_what_the_proxy_stands_for() -> None:
+def test_get_current_app_is_the_object_behind_the_proxy() -> None:
     assert api.get_current_app() is project
     assert current_app == api.get_current_app()
 
@@ -56,7 +56,7 @@ def test_get_current_task_is_the_running_task_or_none(app: Celery) -> None:
     assert api.get_current_task() is None
 
 
-def test_active_apps_has_each_app_while_it_lives(app: Celery) -> None:
+def test_active_apps_has_each_app_that_is_alive(app: Celery) -> None:
     assert app in api.active_apps()
     assert project in api.active_apps()
 
@@ -134,7 +134,7 @@ def test_named_options_are_those_of_sending() -> None:
 # Tasks.
 
 
-def test_header_is_what_celery_checks_arguments_with(app: Celery) -> None:
+def test_header_is_the_function_by_which_celery_checks_arguments(app: Celery) -> None:
     taken: list[Any] = []
 
     def header(*args: Any, **kwargs: Any) -> None:
@@ -302,11 +302,11 @@ def test_requests_of_are_the_running_ones_the_innermost_last(app: Celery) -> Non
     assert api.requests_of(app.tasks["one"]) == []
 
 
-def test_request_on_top_is_none_outside(app: Celery) -> None:
+def test_request_on_top_is_none_outside_a_task(app: Celery) -> None:
     assert api.request_on_top(made(app, "one")) is None
 
 
-def test_push_request_makes_it_the_task_s_own(app: Celery) -> None:
+def test_push_request_makes_it_the_task_s_request(app: Celery) -> None:
     task, request = made(app, "one"), Context({"id": "an-id"})
 
     api.push_request(task, request)
@@ -360,7 +360,7 @@ def test_is_tracer_is_true_where_a_function_is_called(app: Celery) -> None:
     assert seen == [True, False]
 
 
-def test_collect_sending_takes_what_replaces_a_task(app: Celery) -> None:
+def test_collect_sending_collects_the_replacement_of_a_task(app: Celery) -> None:
     sent: list[Any] = []
     waiting: list[Any] = []
     task = made(app, "one")
@@ -380,7 +380,7 @@ def test_collect_sending_takes_what_replaces_a_task(app: Celery) -> None:
     assert len(sent) == 1
 
 
-def test_collect_sending_takes_a_chain_that_replaces_a_task(app: Celery) -> None:
+def test_collect_sending_collects_a_chain_that_replaces_a_task(app: Celery) -> None:
     waiting: list[Any] = []
     task = made(app, "one")
     replacement = chain(task.s(1), task.s(2))

@@ -143,7 +143,7 @@ def test_report_end_calls_hooks_and_signals_and_stores_nothing(
     assert app.AsyncResult("an-id").state == "PENDING"
 
 
-def test_receivers_of_are_those_that_send_would_call(task: Any) -> None:
+def test_receivers_of_are_the_receivers_that_send_calls(task: Any) -> None:
     def for_all(**about: Any) -> None: ...
     def for_one(**about: Any) -> None: ...
     def for_another(**about: Any) -> None: ...
@@ -173,7 +173,7 @@ def test_has_receivers_when_something_is_connected(task: Any) -> None:
     assert api.has_receivers(signal)
 
 
-def test_closes_connections_is_true_of_celery_s_fixup(app: Celery) -> None:
+def test_closes_connections_is_true_for_celery_s_fixup(app: Celery) -> None:
     fixup = DjangoWorkerFixup(app)
     with (
         mock.patch.object(fixup, "close_database"),
@@ -222,7 +222,7 @@ class Watched(api.RequestHooks, Request):  # type: ignore[misc]
         self.noted = (reason, is_terminated, is_expired, stored)
 
 
-def test_requesthooks_hear_of_a_revoke_before_it_is_stored(app: Celery, task: Any) -> None:
+def test_requesthooks_are_called_before_a_revocation_is_stored(app: Celery, task: Any) -> None:
     state.revoked.add("an-id")
     request = received(app, Watched)
 
@@ -232,7 +232,7 @@ def test_requesthooks_hear_of_a_revoke_before_it_is_stored(app: Celery, task: An
     assert app.AsyncResult("an-id").state == "REVOKED"
 
 
-def test_requesthooks_hear_of_an_expiry(app: Celery, task: Any) -> None:
+def test_requesthooks_are_called_for_an_expired_task(app: Celery, task: Any) -> None:
     request = received(app, Watched, expires=-10)
 
     assert request.revoked()
@@ -240,7 +240,7 @@ def test_requesthooks_hear_of_an_expiry(app: Celery, task: Any) -> None:
     assert request.noted == ("expired", False, True, "PENDING")
 
 
-def test_requesthooks_hear_of_a_terminated_task(app: Celery, task: Any) -> None:
+def test_requesthooks_are_called_for_a_terminated_task(app: Celery, task: Any) -> None:
     request = received(app, Watched)
     request.on_accepted(pid=1, time_accepted=0)
     request.terminate(mock.Mock(), signal="KILL")
@@ -288,7 +288,7 @@ def test_was_cancelled_when_the_connection_is_lost(app: Celery, task: Any) -> No
     assert not api.was_revoked(request)
 
 
-def test_end_request_makes_the_worker_forget_it(app: Celery, task: Any) -> None:
+def test_end_request_removes_it_from_the_worker(app: Celery, task: Any) -> None:
     request = received(app)
     state.task_reserved(request)
     state.task_accepted(request)
@@ -323,7 +323,7 @@ def test_revoking_holds_for_the_block(app: Celery, task: Any) -> None:
     assert "bulk" not in state.revoked_stamps
 
 
-def test_fresh_tracer_runs_the_function_of_now(app: Celery) -> None:
+def test_fresh_tracer_runs_the_current_function(app: Celery) -> None:
     task = made(app, "one")
     request = received(app)
     request.execute()

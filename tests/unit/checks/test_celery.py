@@ -59,7 +59,7 @@ def test_protocol_1_is_reported(checked: Checked) -> None:
     ],
     ids=str,
 )
-def test_a_rabbitmq_that_confirms_nothing_is_reported(checked: Checked, broker: Any) -> None:
+def test_a_rabbitmq_without_confirms_is_reported(checked: Checked, broker: Any) -> None:
     assert checked(SHIP, **broker) == [
         (
             "W009",

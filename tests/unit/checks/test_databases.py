@@ -16,7 +16,7 @@ from .checking import SHIP, told, use
 
 
 @pytest.mark.django_db
-def test_databases_are_looked_at_when_they_are_named(
+def test_databases_are_checked_if_they_are_named(
     monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
     ours = {name: task for name, task in app.tasks.items() if name.startswith("tests.shop.")}
@@ -52,5 +52,5 @@ def test_an_unsupported_lock_option_is_named(monkeypatch: pytest.MonkeyPatch) ->
     ]
 
 
-def test_a_database_that_others_write_to_is_not_looked_at() -> None:
+def test_a_database_that_routers_do_not_write_to_is_not_checked() -> None:
     assert check_locks(databases=["archive"]) == []

@@ -104,7 +104,7 @@ def test_arguments_that_do_not_fit_are_reported(checked: Checked, entry: Any) ->
     assert (code, hint) == ("E008", "Correct the arguments.")
 
 
-def test_entries_that_are_signatures_are_right(checked: Checked) -> None:
+def test_entries_can_be_signatures(checked: Checked) -> None:
     order = stored(Order, pk=5)
     fresh = type(app)(set_as_current=False, fixups=[])
     fresh.add_periodic_task(1, order.ship.s("dhl"), name="one")

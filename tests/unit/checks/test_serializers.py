@@ -58,7 +58,7 @@ def test_names_and_content_types_are_accepted(checked: Checked, accepted: str) -
     assert checked(SHIP, accept_content=["json", accepted]) == []
 
 
-def test_a_name_that_kombu_does_not_know_is_no_reason_to_fail(checked: Checked) -> None:
+def test_an_unknown_name_does_not_fail_the_check(checked: Checked) -> None:
     assert checked(SHIP, accept_content=["jsn", "cereal-pickle"]) == []
 
 
@@ -155,7 +155,7 @@ def test_results_that_cannot_carry_the_instances_of_a_method_are_reported(checke
     ],
     ids=without_addresses,
 )
-def test_annotations_tell_what_a_method_returns(
+def test_annotations_say_what_a_method_returns(
     checked: Checked, new_models: None, annotation: Any, options: Any, is_reported: bool
 ) -> None:
     def go(self: Any) -> Any: ...

@@ -42,7 +42,7 @@ def test_setting_changed_is_the_documented_signal() -> None:
     assert changed == ["OWN", "OWN"]
 
 
-def test_open_connections_makes_none() -> None:
+def test_open_connections_opens_no_connection() -> None:
     handler = ConnectionHandler({"default": {"ENGINE": "django.db.backends.sqlite3"}})
     with mock.patch.object(api, "connections", handler):
         assert api.open_connections() == []
@@ -51,7 +51,7 @@ def test_open_connections_makes_none() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_session_of_is_the_driver_s_and_opens_none(tmp_path: Path) -> None:
+def test_session_of_is_the_driver_s_and_opens_no_connection(tmp_path: Path) -> None:
     handler = ConnectionHandler(
         {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": tmp_path / "db.sqlite"}}
     )
@@ -72,7 +72,7 @@ def test_is_alive_asks_the_server() -> None:
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_is_alive_asks_nothing_in_a_transaction_of_postgresql(closed: bool) -> None:
+def test_is_alive_sends_nothing_in_a_transaction_of_postgresql(closed: bool) -> None:
     session = SimpleNamespace(closed=closed)
     failed = SimpleNamespace(vendor="postgresql", in_atomic_block=True, connection=session)
 
@@ -104,7 +104,7 @@ def test_in_atomic_is_about_atomic_alone() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_changed_autocommit_is_about_the_mode() -> None:
+def test_changed_autocommit_is_true_of_a_changed_mode() -> None:
     connection.ensure_connection()
     assert not api.changed_autocommit(connection)
     transaction.set_autocommit(False)
@@ -174,7 +174,7 @@ def test_has_feature_knows_those_of_locks() -> None:
         api.has_feature(connections["default"], "nothing_of_the_name")
 
 
-def test_product_of_is_for_people() -> None:
+def test_product_of_is_the_name_of_the_product() -> None:
     assert api.product_of(connections["default"]) == "SQLite"
 
 
@@ -279,7 +279,7 @@ def test_add_lasting_commit_callback_survives_savepoints_and_no_rollback() -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_run_commit_callback_takes_it_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_run_commit_callback_removes_it(caplog: pytest.LogCaptureFixture) -> None:
     called: list[int] = []
 
     def fail() -> None:

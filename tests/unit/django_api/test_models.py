@@ -46,7 +46,7 @@ def test_is_set_up_from_the_beginning_of_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert seen == [False, True, True]
 
 
-def test_registered_model_is_there_before_all_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registered_model_exists_before_all_models_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apps, "models_ready", False)
 
     assert api.registered_model("shop.Order") is Order
@@ -73,7 +73,7 @@ def test_is_installed_is_false_of_a_migration_s_model() -> None:
     assert api.is_installed(Order)
 
 
-def test_managers_of_are_the_inherited_ones_too() -> None:
+def test_managers_of_includes_inherited_managers() -> None:
     found = api.managers_of(Order)
 
     assert found["paid"] == Order.paid
@@ -277,14 +277,14 @@ def test_made_instance_may_have_the_values_of_another() -> None:
     assert made._state is not row._state
 
 
-def test_simplelazyobject_passes_for_what_it_stands_for() -> None:
+def test_simplelazyobject_behaves_like_its_object() -> None:
     lazy: Any = api.SimpleLazyObject(lambda: Customer(pk=5))
 
     assert isinstance(lazy, Customer)
     assert lazy.pk == 5
 
 
-def test_lazy_value_does_not_ask() -> None:
+def test_lazy_value_does_not_evaluate() -> None:
     asked: list[int] = []
     row = Customer(pk=5)
     lazy = api.SimpleLazyObject(lambda: asked.append(1) or row)
@@ -322,7 +322,7 @@ def test_was_evaluated_once_it_has_rows() -> None:
     assert not api.was_evaluated(orders.all())
 
 
-def test_may_be_ordered_where_nothing_else_says_how() -> None:
+def test_may_be_ordered_without_another_order() -> None:
     orders = Order.objects.all()
 
     assert api.may_be_ordered(orders)

@@ -65,7 +65,7 @@ def test_a_method_of_an_instance_is_refused(task: Any) -> None:
     assert str(caught.value) == "Task function must be defined at a module level."
 
 
-def test_a_method_of_the_class_is_not_refused_and_has_no_row(task: Any) -> None:
+def test_a_method_of_the_class_is_accepted_but_has_no_row(task: Any) -> None:
     method = task(Order.ship)
 
     result = method.enqueue(5, "dhl")
@@ -77,7 +77,7 @@ def test_a_method_of_the_class_is_not_refused_and_has_no_row(task: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_instances_are_no_arguments_and_no_results(task: Any) -> None:
+def test_instances_are_neither_arguments_nor_results(task: Any) -> None:
     with pytest.raises(TypeError, match=r"^Unsupported type: <class 'tests\.shop"):
         task(number_of).enqueue(Order.objects.create())
     result = task(first_order).enqueue()

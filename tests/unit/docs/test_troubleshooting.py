@@ -99,7 +99,7 @@ def test_troubleshooting_explains_only_errors_that_exist() -> None:
     assert unknown == []
 
 
-def test_every_error_has_an_anchor_of_its_own() -> None:
+def test_every_error_has_its_own_anchor() -> None:
     anchors = re.findall(r"^\(([\w-]+)\)=\n\*\*", TROUBLESHOOTING, re.MULTILINE)
 
     assert len(anchors) == len(set(anchors)) >= len(EXPLAINED)

@@ -65,5 +65,5 @@ def test_the_fixture_needs_no_database(recorded_tasks: RecordedTasks) -> None:
     recorded_tasks.assert_num_sent(0)
 
 
-def test_the_count_is_a_fixture_too(request: pytest.FixtureRequest) -> None:
+def test_assert_num_fetches_is_a_fixture_too(request: pytest.FixtureRequest) -> None:
     assert request.getfixturevalue("assert_num_fetches") is assert_num_fetches

@@ -104,7 +104,7 @@ def test_a_name_that_is_not_a_method_task_is_refused(name: str, message: str, se
         ("shop.charge", "shop.bill"),
     ],
 )
-def test_a_method_goes_by_its_label_and_its_task(name: str, task: str, sent: Any) -> None:
+def test_a_method_is_named_by_its_label_or_its_task(name: str, task: str, sent: Any) -> None:
     orders(1)
 
     assert send(name, "--all").status == 0

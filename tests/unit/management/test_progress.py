@@ -68,13 +68,13 @@ def test_other_streams_get_lines(slowly: Any, monkeypatch: pytest.MonkeyPatch) -
     assert shown == ""
 
 
-def test_quick_work_has_no_lines(slowly: Any) -> None:
+def test_quick_work_writes_no_lines(slowly: Any) -> None:
     done, shown = slowly(StringIO())
 
     assert (done.out, shown) == (SENT + SUMMARY, "")
 
 
-def test_slow_work_has_lines_between_the_tenths(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_work_writes_lines_between_the_tenths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_LONGEST", 0)
     out = StringIO()
 

@@ -67,7 +67,7 @@ def test_twenty_failures_are_shown(verbosity: str, shown: int) -> None:
 
 
 @pytest.mark.usefixtures("eager")
-def test_an_error_is_written_in_one_line_and_changes_no_terminal() -> None:
+def test_an_error_is_one_line_without_control_characters() -> None:
     Order.objects.create(number="\x1b[31mred\n\nand\tmore\r")
 
     done = send("shop.Order.fail", "--all")
@@ -100,7 +100,7 @@ def test_it_waits_and_reports_the_outcome_of_the_rows(on_sleep: Any, sent: Any) 
     )
 
 
-def test_a_timeout_has_a_status_of_its_own(sent: Any) -> None:
+def test_a_timeout_has_its_own_exit_status(sent: Any) -> None:
     orders(2)
 
     done = send("shop.Order.trace", "--all", "--wait", "--timeout", "0")
@@ -113,7 +113,7 @@ def test_a_timeout_has_a_status_of_its_own(sent: Any) -> None:
     )
 
 
-def test_ctrl_c_while_waiting_has_a_status_of_its_own(on_sleep: Any, sent: Any) -> None:
+def test_ctrl_c_while_waiting_has_its_own_exit_status(on_sleep: Any, sent: Any) -> None:
     orders(2)
 
     def interrupt() -> None:

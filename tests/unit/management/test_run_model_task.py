@@ -70,7 +70,7 @@ def test_the_method_gets_the_arguments() -> None:
 
 
 @pytest.mark.usefixtures("eager")
-def test_code_may_pass_values_in_place_of_json() -> None:
+def test_code_can_pass_values_instead_of_json() -> None:
     orders(1)
 
     call_command(
@@ -85,7 +85,7 @@ def test_code_may_pass_values_in_place_of_json() -> None:
     assert Order.objects.get().carrier == "dhl express"
 
 
-def test_options_of_messages_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_message_options_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     orders(1)
     passed: list[dict[str, Any]] = []
     monkeypatch.setattr(
@@ -141,7 +141,7 @@ def test_a_dry_run_sends_nothing(sent: Any) -> None:
     assert sent() == []
 
 
-def test_a_dry_run_shows_the_keys_that_are_given(sent: Any) -> None:
+def test_a_dry_run_shows_the_keys_of_the_command_line(sent: Any) -> None:
     done = send("shop.Order.trace", "--pk", "7", "--pk", "5", "--dry-run")
 
     assert done.out == (

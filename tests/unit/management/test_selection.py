@@ -84,7 +84,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "archive"])
         ),
     ],
 )
-def test_options_that_name_no_rows_are_refused(options: Any, message: str, sent: Any) -> None:
+def test_options_that_do_not_select_rows_are_refused(options: Any, message: str, sent: Any) -> None:
     orders()
 
     assert send("shop.Order.trace", *options) == (1, "", message, [])
@@ -131,7 +131,7 @@ def test_rows_are_chosen_as_the_options_say(options: Any, numbers: str, sent: An
     assert plan.out.startswith(f"shop.Order.trace would be sent for {many} row")
 
 
-def test_keys_that_are_given_are_sent_although_they_are_missing(sent: Any) -> None:
+def test_keys_on_the_command_line_are_sent_even_if_missing(sent: Any) -> None:
     rows = orders(2)
     keys = [str(rows[1].pk), "987654", str(rows[1].pk)]
 
@@ -141,7 +141,7 @@ def test_keys_that_are_given_are_sent_although_they_are_missing(sent: Any) -> No
     assert done.out.startswith("shop.Order.trace was sent for 2 rows in 1 message: bulk ID.\n")
 
 
-def test_keys_are_of_the_models_kind(sent: Any) -> None:
+def test_keys_are_converted_to_the_model_s_type(sent: Any) -> None:
     document = Document.objects.create()
 
     assert send("shop.Document.publish", "--pk", str(document.pk)).status == 0

@@ -143,7 +143,7 @@ def test_ignored_results_have_no_numbers(sent: Sent) -> None:
 
 
 @pytest.mark.parametrize("name", ["get", "ready", "successful", "failures", "save", "wait"])
-def test_ignored_results_cannot_be_asked_for(name: str) -> None:
+def test_ignored_results_cannot_be_read(name: str) -> None:
     result = result_of(is_kept=False)
 
     with pytest.raises(ResultsNotKept) as caught:

@@ -24,7 +24,7 @@ def codec(request: pytest.FixtureRequest) -> Codec:
 
 
 @pytest.mark.parametrize("value", [None, True, 5, 1.5, "text", [1, "a", None]])
-def test_plain_values_are_themselves(codec: Codec, value: Any) -> None:
+def test_plain_values_are_not_encoded(codec: Codec, value: Any) -> None:
     assert codec.encode(value) == value
     assert codec.decode(value) == value
 
@@ -54,7 +54,7 @@ def test_instances_are_references() -> None:
     assert codec.decode(entry).number == "2"
 
 
-def test_what_the_backend_refuses_is_refused() -> None:
+def test_values_that_the_backend_refuses_are_refused() -> None:
     with pytest.raises(Exception, match="lock"):
         Codec(app.backend).encode(threading.Lock())
 

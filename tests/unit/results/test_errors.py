@@ -35,7 +35,7 @@ def test_texts_of_errors_are_one_line_and_cannot_fail(error: Exception, text: st
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
-def test_the_end_of_a_process_is_none_of_these(kind: type[BaseException]) -> None:
+def test_exceptions_that_end_a_process_are_not_caught(kind: type[BaseException]) -> None:
     with pytest.raises(kind):
         error_text(Unspeakable(kind))
     backend = mock.Mock(**{"prepare_exception.side_effect": kind})

@@ -92,7 +92,7 @@ def test_rows_that_will_run_again_are_not_recorded(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("before", [PENDING, STARTED, "SKIPPED"])
-def test_an_ignored_task_has_that_state_unless_it_has_one_of_its_own(before: str) -> None:
+def test_an_ignored_task_has_the_state_ignored_unless_it_has_another(before: str) -> None:
     request = request_of()
     if before != PENDING:
         store(request.id, None, before)
@@ -146,5 +146,5 @@ def test_without_a_record_nothing_is_known(meta: Any) -> None:
     assert failure_record_from(meta) is None
 
 
-def test_a_failure_record_has_one_form() -> None:
+def test_a_failure_record_has_a_stable_form() -> None:
     assert FailureRecord("failed", [7], "no").as_result() == ["failed", [7], "no"]

@@ -134,7 +134,7 @@ def test_a_chords_part_is_sent_on_with_its_references(name: str) -> None:
         [1, "an-id", "SUCCESS", "more"],
     ],
 )
-def test_a_list_that_is_no_chords_part_is_fetched(name: str, value: list[Any]) -> None:
+def test_a_list_that_is_not_a_chord_part_is_fetched(name: str, value: list[Any]) -> None:
     order = Order.objects.create()
 
     assert list(through(name, [*value, order])) == [*value, order]
@@ -222,7 +222,7 @@ def test_an_unsaved_instance_as_a_result_is_refused(name: str) -> None:
     )
 
 
-def test_a_tuple_of_three_is_a_result_like_any(name: str) -> None:
+def test_a_tuple_of_three_values_is_an_ordinary_result(name: str) -> None:
     assert list(through(name, (1, 2, {"a": 3}))) == [1, 2, {"a": 3}]
 
 
@@ -240,7 +240,7 @@ def test_a_record_of_a_newer_version_is_refused() -> None:
     )
 
 
-def test_a_result_that_is_cut_short_is_refused() -> None:
+def test_a_truncated_result_is_refused() -> None:
     payload = encode(record(REFERENCE), "cereal-json")
 
     with pytest.raises(Exception, match="is damaged") as caught:

@@ -87,7 +87,7 @@ def test_a_bare_object_is_made_on_the_fetched_instance(order: Order) -> None:
     assert through([Label(order)])[0].text == "7"
 
 
-def test_an_error_of_a_task_is_told_whatever_it_holds(django_assert_num_queries: Any) -> None:
+def test_the_error_of_a_task_is_reported_whatever_it_holds(django_assert_num_queries: Any) -> None:
     error = {
         "exc_type": "Gone",
         "exc_message": ["gone", Label(stored(Order, pk=5, number="7"))],
@@ -100,7 +100,7 @@ def test_an_error_of_a_task_is_told_whatever_it_holds(django_assert_num_queries:
     assert (found["exc_type"], found["exc_message"][0]) == ("Gone", "gone")
 
 
-def test_a_chords_part_with_such_an_object_arrives(order: Order) -> None:
+def test_a_chord_part_with_such_an_object_arrives(order: Order) -> None:
     part = through([1, "an-id", "SUCCESS", Label(order)])
 
     assert part[3].text == "7"

@@ -46,7 +46,7 @@ def test_a_header_names_a_part_of_them() -> None:
 
 
 @pytest.mark.parametrize("header", [None, [], [1], ["1", 2], 5])
-def test_another_header_names_none(header: Any) -> None:
+def test_another_header_names_no_rows(header: Any) -> None:
     assert part_of(ORDERS, {"cereal_rows": header}) is ORDERS
 
 

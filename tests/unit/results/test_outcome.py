@@ -26,7 +26,7 @@ def full() -> Outcome:
     return outcome
 
 
-def test_an_outcome_has_one_form() -> None:
+def test_an_outcome_is_read_as_written() -> None:
     assert full().as_result() == {
         "cereal_methods.outcome": [
             8,
@@ -43,7 +43,7 @@ def test_an_outcome_has_one_form() -> None:
     assert outcome_from(full().as_result()) == full()
 
 
-def test_what_is_not_needed_is_left_out() -> None:
+def test_unneeded_fields_are_left_out() -> None:
     assert Outcome(2, [None, None]).as_result() == {OUTCOME: [2, None, [], [], []]}
     assert outcome_from({OUTCOME: [2, None, [], [], []]}) == Outcome(2, [None, None])
 

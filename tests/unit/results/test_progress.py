@@ -48,7 +48,7 @@ def test_the_kinds_of_later_versions_are_failures() -> None:
     assert progress.failures == [(None, "the text")] * 2
 
 
-def test_a_method_s_own_state_stays_and_its_row_is_ignored() -> None:
+def test_a_state_that_a_method_has_set_is_kept_and_its_row_is_ignored() -> None:
     result = result_of()
     task_id = message_id(result.id, 0)
     store(task_id, {"why": 1}, "SKIPPED")
@@ -77,7 +77,7 @@ def test_a_method_s_own_state_stays_and_its_row_is_ignored() -> None:
         ),
     ],
 )
-def test_without_a_failure_record_the_state_is_all(meta: Any, kind: str, text: str | None) -> None:
+def test_without_a_failure_record_the_state_decides(meta: Any, kind: str, text: str | None) -> None:
     progress = BulkProgress()
 
     assert progress.add_message("x", 2, meta, None) == {}
@@ -151,7 +151,7 @@ def test_the_failure_record_of_a_batch_may_be_an_outcome() -> None:
     assert result.failures() == [(6, "r"), (7, "r")]
 
 
-def test_all_numbers_of_counts_are_shown_that_matter() -> None:
+def test_the_repr_of_counts_shows_the_numbers_that_matter() -> None:
     assert repr(Counts(3, succeeded=1, failed=2)) == (
         "Counts(total=3, succeeded=1, failed=2, missing=0)"
     )

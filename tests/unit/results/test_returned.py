@@ -36,7 +36,7 @@ def test_a_row_without_a_result_has_its_exception_or_none(state: str) -> None:
     assert str(value) == ("no" if state == FAILURE else "None")
 
 
-def test_what_a_method_has_raised_is_raised() -> None:
+def test_the_exception_of_a_method_is_raised() -> None:
     result = result_of()
     store(message_id(result.id, 0), ValueError("no"), FAILURE)
 

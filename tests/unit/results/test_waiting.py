@@ -50,7 +50,7 @@ def wait(answers: list[Any], timeout: float | None = None, **options: Any) -> Co
     return wait_until_completed("the-id", read, lambda: None, timeout=timeout, **options)
 
 
-def test_a_bulk_that_is_completed_is_not_waited_for(clock: Clock) -> None:
+def test_waiting_for_a_completed_bulk_returns_at_once(clock: Clock) -> None:
     assert wait([Counts(1, 1)]) == Counts(1, 1)
     assert clock.pauses == []
 
@@ -92,7 +92,7 @@ def test_an_unavailable_backend_is_an_error_at_first(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("timeout", "seconds"), [(None, 600.5), (5, 5.0)])
-def test_an_unavailable_backend_is_not_read_for_ever(
+def test_an_unavailable_backend_is_read_for_a_limited_time(
     clock: Clock, timeout: float | None, seconds: float
 ) -> None:
     with pytest.raises(ConnectionError):
@@ -109,7 +109,7 @@ def test_a_recorder_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         result.wait()
 
 
-def test_what_does_not_wait_says_why() -> None:
+def test_backends_that_never_wait_must_say_why() -> None:
     with pytest.raises(NotImplementedError):
         NeverWaits().refuse_to_wait("the-id")
 

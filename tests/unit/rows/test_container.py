@@ -29,7 +29,7 @@ def test_the_safe_view_is_what_was_sent() -> None:
     assert Args().safe_view() == ["<shop.Order 5>"]
 
 
-def test_args_have_no_reference_of_self() -> None:
+def test_args_do_not_contain_self() -> None:
     assert Args().own_reference is None
 
 
@@ -39,7 +39,7 @@ def test_a_container_says_what_it_holds(method: str) -> None:
         getattr(ArgumentContainer(), method)()
 
 
-def test_parts_that_came_in_a_message_are_as_they_were_sent() -> None:
+def test_parts_of_a_received_message_are_as_sent() -> None:
     assert with_references(Args(), (1,), None) == (["<shop.Order 5>"], (1,), None)
 
 

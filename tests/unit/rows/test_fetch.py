@@ -98,7 +98,7 @@ def test_the_base_manager_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fetch(ModelReference.of(order)) == order
 
 
-def test_no_references_cost_no_query(django_assert_num_queries: Any) -> None:
+def test_an_empty_list_of_references_costs_no_query(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         assert fetch_all([]) == []
 
@@ -158,7 +158,7 @@ def test_an_alias_that_is_not_in_databases_is_an_unknown_database() -> None:
     assert caught.value.about == "elsewhere"
 
 
-def test_an_unknown_model_is_found_before_anything_is_queried(
+def test_an_unknown_model_raises_before_anything_is_queried(
     django_assert_num_queries: Any,
 ) -> None:
     references = [

@@ -59,7 +59,7 @@ def test_the_type_of_a_key_is_compared_with_its_field_before_a_query(
         assert caught.value.__cause__ is None
 
 
-def test_what_django_says_of_a_key_is_not_quoted() -> None:
+def test_django_s_errors_about_keys_are_not_quoted() -> None:
     with (
         mock.patch.object(key_types, "_types_of", return_value=(None,)),
         pytest.raises(InvalidMessage) as caught,

@@ -76,7 +76,7 @@ def test_a_lazy_row_does_not_equal_other_rows() -> None:
     assert lazy() != stored(Customer, pk=5)
 
 
-def test_a_copy_is_fetched_by_itself(django_assert_num_queries: Any) -> None:
+def test_a_copy_is_fetched_separately(django_assert_num_queries: Any) -> None:
     row = lazy(Order.objects.create(number="one").pk)
     assert row.number == "one"
     Order.objects.update(number="two")
@@ -133,7 +133,7 @@ def test_the_lazy_rows_of_a_queryset_are_a_list() -> None:
     assert reference_of(rows) is reference
 
 
-def test_lazy_rows_are_told_from_other_values() -> None:
+def test_lazy_rows_are_distinguished_from_other_values() -> None:
     assert is_lazy(lazy())
     assert is_lazy(LazyRows(QuerySetReference("shop.Order", (), "default"), fetch))
     assert not is_lazy(stored(Order, pk=5))

@@ -90,7 +90,7 @@ def test_a_huge_key_is_refused_where_it_is_sent() -> None:
     ],
     ids=lambda key: str(key)[:30],
 )
-def test_ordinary_keys_travel(key: Any) -> None:
+def test_ordinary_keys_are_accepted(key: Any) -> None:
     assert key_from_wire(key_to_wire(key)) == key
 
 

@@ -45,7 +45,7 @@ def test_each_row_is_found_whatever_its_case(
     assert [rows[key].pk for key in keys] == [f"WORD {place}" for place in range(many)]
 
 
-def test_two_spellings_of_one_row_both_find_it(word: Any) -> None:
+def test_two_spellings_of_one_key_both_match_its_row(word: Any) -> None:
     word.objects.create(text="One")
 
     rows = rows_by_key(word.objects.all(), ["ONE", "One", "two"])
@@ -60,7 +60,7 @@ def test_missing_keys_cost_no_further_query(word: Any, django_assert_num_queries
         assert rows_by_key(word.objects.all(), ["one", "two", "three"]).keys() == {"one"}
 
 
-def test_keys_of_before_a_migration_to_uuids_find_their_rows() -> None:
+def test_keys_from_before_a_migration_to_uuids_match_their_rows() -> None:
     found = [Document.objects.create() for _ in range(3)]
     keys = [str(row.pk) for row in found]
 
@@ -109,7 +109,7 @@ def test_a_composite_key_is_folded_by_its_parts() -> None:
     assert rows_by_key(Line.objects.all(), [(order.pk, 1), (order.pk, 2)]).keys() == {(order.pk, 1)}
 
 
-def test_the_order_of_a_queryset_is_not_asked_for(django_assert_num_queries: Any) -> None:
+def test_queries_have_no_order_by(django_assert_num_queries: Any) -> None:
     Country.objects.create(code="nl")
 
     with django_assert_num_queries(1) as captured:

@@ -176,7 +176,7 @@ def test_ten_thousand_rows_may_be_sent() -> None:
     assert reference.MAX_QUERYSET_ROWS == 10_000
 
 
-def test_of_too_many_rows_only_one_too_many_is_read(
+def test_only_one_row_above_the_limit_is_read(
     monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
     monkeypatch.setattr(reference, "MAX_QUERYSET_ROWS", 3)

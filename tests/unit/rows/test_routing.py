@@ -11,7 +11,7 @@ from cereal_methods.rows.reference import QuerySetReference
 from cereal_methods.rows.routing import write_database
 
 
-def test_a_model_may_look_at_its_fields_as_instances_are_made(new_models: None) -> None:
+def test_a_model_can_read_its_fields_while_instances_are_created(new_models: None) -> None:
     class Curious(models.Model):
         id = models.UUIDField(primary_key=True, default=uuid.uuid4)
         name = models.CharField(max_length=20)

@@ -27,7 +27,7 @@ def test_a_row_is_its_plain_form_or_its_repr(row: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [None, True, 1.5, "text", 2**2047 - 1, [], {}, [[1]], {"a": 1}])
-def test_what_json_can_carry_stays_as_it_is(value: Any) -> None:
+def test_json_values_are_unchanged(value: Any) -> None:
     assert for_json(value) == value
 
 

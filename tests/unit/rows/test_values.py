@@ -41,13 +41,13 @@ def test_instances_at_any_depth_become_references_and_the_rest_is_kept() -> None
     assert found == {"a": [reference, (reference, 1)], "b": {"c": {2}}}
 
 
-def test_what_holds_no_instance_is_not_copied() -> None:
+def test_values_without_instances_are_not_copied() -> None:
     value = {"a": [1, (2, {"b": {3}})]}
 
     assert to_references(value) is value
 
 
-def test_what_holds_an_instance_is_not_changed() -> None:
+def test_values_with_instances_are_not_changed() -> None:
     order = stored(Order, pk=5)
     value = {"a": [order]}
 
@@ -109,7 +109,7 @@ def test_lazy_rows_take_the_place_of_rows(value: Any, reference: Any) -> None:
     assert number == 5
 
 
-def test_lazy_rows_stay_what_they_are() -> None:
+def test_lazy_rows_are_unchanged() -> None:
     row = REFERENCE.lazy(fetch)
 
     assert with_lazy_rows([row, object])[0] is row
@@ -125,9 +125,9 @@ def test_a_reference_and_a_lazy_row_name_a_row(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [5, "text", None, [REFERENCE]])
-def test_other_values_name_no_row(value: Any) -> None:
+def test_other_values_do_not_name_a_row(value: Any) -> None:
     assert named_reference(value) is None
 
 
-def test_an_instance_names_no_row() -> None:
+def test_an_instance_does_not_name_a_row() -> None:
     assert named_reference(stored(Order, pk=5)) is None

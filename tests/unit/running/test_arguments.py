@@ -52,9 +52,7 @@ def test_args_and_kwargs_are_fetched_together_and_once(
         assert kwargs.copy() == {"other": first}
 
 
-def test_looking_at_names_and_sizes_fetches_nothing(
-    name: str, django_assert_num_queries: Any
-) -> None:
+def test_reading_names_and_sizes_fetches_nothing(name: str, django_assert_num_queries: Any) -> None:
     order = stored(Order, pk=5)
     args, kwargs, _ = trip(name, [order, 1], {"this": order, "b": 2})
 
@@ -85,7 +83,7 @@ def test_a_call_is_decoded_once(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(decoded) == 1
 
 
-def test_a_row_that_is_gone_fails_when_it_is_unpacked(name: str) -> None:
+def test_a_missing_row_fails_when_arguments_are_unpacked(name: str) -> None:
     order = Order.objects.create(pk=5)
     args, kwargs, _ = trip(name, [order])
     order.delete()
@@ -99,7 +97,7 @@ def test_a_row_that_is_gone_fails_when_it_is_unpacked(name: str) -> None:
     )
 
 
-def test_a_row_that_is_gone_fails_every_time(name: str, django_assert_num_queries: Any) -> None:
+def test_a_missing_row_fails_every_time(name: str, django_assert_num_queries: Any) -> None:
     args, kwargs, _ = trip(name, [stored(Order, pk=5)], {"a": 1})
 
     with django_assert_num_queries(1):
@@ -108,7 +106,7 @@ def test_a_row_that_is_gone_fails_every_time(name: str, django_assert_num_querie
                 unpack(args, kwargs)
 
 
-def test_a_handler_of_the_failure_may_look_at_the_references(name: str) -> None:
+def test_a_failure_handler_can_read_the_references(name: str) -> None:
     order = stored(Order, pk=5)
     args, kwargs, _ = trip(name, [order, 1], {"this": order})
 
@@ -121,7 +119,7 @@ def test_a_handler_of_the_failure_may_look_at_the_references(name: str) -> None:
     assert seen == (reference, 1, reference)
 
 
-def test_a_row_that_is_gone_can_still_be_shown(name: str) -> None:
+def test_a_missing_row_can_still_be_shown(name: str) -> None:
     args, kwargs, _ = trip(name, [stored(Order, pk=5)], {"a": 1})
     with pytest.raises(Order.DoesNotExist):
         unpack(args, kwargs)
@@ -132,7 +130,7 @@ def test_a_row_that_is_gone_can_still_be_shown(name: str) -> None:
     )
 
 
-def test_an_unknown_model_fails_when_it_is_unpacked(name: str) -> None:
+def test_an_unknown_model_fails_when_arguments_are_unpacked(name: str) -> None:
     args, kwargs, _ = trip(name, [ModelReference("shop.Gone", 5, "default")])
 
     with pytest.raises(UnknownModel):
@@ -140,7 +138,7 @@ def test_an_unknown_model_fails_when_it_is_unpacked(name: str) -> None:
     assert repr(args) == "('<shop.Gone 5>',)"
 
 
-def test_an_unknown_database_fails_when_it_is_unpacked(name: str) -> None:
+def test_an_unknown_database_fails_when_arguments_are_unpacked(name: str) -> None:
     args, kwargs, _ = trip(name, [ModelReference("shop.Order", 5, "elsewhere")])
 
     with pytest.raises(UnknownDatabase):
@@ -152,7 +150,7 @@ def test_an_unknown_database_fails_when_it_is_unpacked(name: str) -> None:
     "reference",
     [ModelReference("shop.Gone", 5, "default"), ModelReference("shop.Order", 5, "elsewhere")],
 )
-def test_a_handler_may_look_at_references_that_mean_nothing_here(
+def test_a_handler_can_read_references_unknown_to_this_process(
     name: str, reference: ModelReference
 ) -> None:
     args, kwargs, _ = trip(name, [reference], {"this": reference})
@@ -180,7 +178,7 @@ def test_embedded_references_are_not_fetched(name: str, django_assert_num_querie
     assert found["kwargs"] == {"same": ModelReference.of(order)}
 
 
-def test_embedded_rows_that_are_gone_do_not_matter(name: str) -> None:
+def test_missing_embedded_rows_do_not_matter(name: str) -> None:
     order = Order.objects.create()
     link = {"task": "tests.next", "args": [stored(Customer, pk=7)], "kwargs": {}}
     args, kwargs, _ = trip(name, [order], errbacks=[link])
@@ -189,7 +187,7 @@ def test_embedded_rows_that_are_gone_do_not_matter(name: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["callbacks", "errbacks", "chain"])
-def test_embedded_references_are_sent_on_as_such(
+def test_embedded_references_are_forwarded_unchanged(
     name: str, part: str, django_assert_num_queries: Any
 ) -> None:
     order = stored(Order, pk=5)
@@ -214,7 +212,7 @@ def test_an_embed_is_a_mapping_of_what_celery_asks_for(name: str) -> None:
     assert kombu_json(embed) == kombu_json(dict(embed))
 
 
-def test_an_embed_comes_through_a_pipe(name: str) -> None:
+def test_an_embed_can_be_pickled(name: str) -> None:
     _, _, embed = pickle.loads(pickle.dumps(trip(name, [1], callbacks=[stored(Order, pk=5)])))
 
     assert embed["callbacks"] == [ModelReference("shop.Order", 5, "default")]
@@ -270,9 +268,7 @@ def test_decoding_and_showing_a_pickle_imports_nothing(loner: Any) -> None:
     assert found["loner"][0].order is found["order"]
 
 
-def test_a_class_that_this_process_lacks_fails_when_it_is_unpacked(
-    loner: Any, tmp_path: Path
-) -> None:
+def test_an_unknown_class_fails_when_arguments_are_unpacked(loner: Any, tmp_path: Path) -> None:
     payload = encode(call_body([loner(1)]), "cereal-pickle")
     del sys.modules["loner_of_the_tests"]
     (tmp_path / "loner_of_the_tests.py").unlink()
@@ -290,7 +286,7 @@ def test_a_class_that_this_process_lacks_fails_when_it_is_unpacked(
     )
 
 
-def test_instances_inside_of_other_objects_arrive_fresh(django_assert_num_queries: Any) -> None:
+def test_instances_inside_other_objects_are_fetched(django_assert_num_queries: Any) -> None:
     order = Order.objects.create()
     args, kwargs, _ = trip("cereal-pickle", [Box({"deep": [Box(order)]}), order])
     Order.objects.update(status="paid")
@@ -302,7 +298,7 @@ def test_instances_inside_of_other_objects_arrive_fresh(django_assert_num_querie
     assert found.status == "paid"
 
 
-def test_a_container_that_is_shown_needs_no_readable_blob() -> None:
+def test_a_container_with_an_unreadable_blob_can_be_shown() -> None:
     payload = encode(call_body(["x"], {"a": 1}), "cereal-json")
     args, kwargs, _ = decode(payload[:-2], "cereal-json")
 
@@ -323,7 +319,7 @@ def test_a_monitor_that_reads_the_arguments_before_the_task_gets_references(
         assert unpack(args, kwargs) == ((order, 1), {"this": order})
 
 
-def test_sentry_is_shown_references(name: str, django_assert_num_queries: Any) -> None:
+def test_sentry_sees_references(name: str, django_assert_num_queries: Any) -> None:
     order = Order.objects.create(pk=5)
     args, kwargs, _ = trip(name, [order], {"this": order})
     unpack(args, kwargs)

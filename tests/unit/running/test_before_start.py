@@ -114,7 +114,9 @@ def test_a_field_of_a_row_may_have_any_name(customer: Any, serializer: str) -> N
     assert seen == [("a field", "another", "default")]
 
 
-def test_the_method_gets_what_a_handler_changes_beside_rows(customer: Any, serializer: str) -> None:
+def test_the_method_gets_the_changes_that_a_handler_makes_beside_rows(
+    customer: Any, serializer: str
+) -> None:
     def handle(args: Any, kwargs: Any) -> None:
         args[0].append(3)
         kwargs["of"]["more"] = 4
@@ -146,9 +148,7 @@ def test_objects_have_the_rows_of_the_method_wherever_a_handler_has_moved_them(
     assert {type(row) for row in rows} == {type(customer)}
 
 
-def test_what_reads_arguments_without_asking_them_finds_them(
-    customer: Any, serializer: str
-) -> None:
+def test_code_that_reads_arguments_by_c_functions_gets_them(customer: Any, serializer: str) -> None:
     sizes = []
 
     def handle(args: Any, kwargs: Any) -> None:  # as an encoder does that is written in C
@@ -161,9 +161,7 @@ def test_what_reads_arguments_without_asking_them_finds_them(
 
 @pytest.mark.parametrize("base", [Looking, Calling])
 @pytest.mark.parametrize("form", ["key", "plain form", "instance"])
-def test_a_row_that_is_sent_by_its_key_is_a_row_to_handlers(
-    serializer: str, base: Any, form: str
-) -> None:
+def test_handlers_get_a_row_that_was_sent_by_its_key(serializer: str, base: Any, form: str) -> None:
     class Looked(Customer):
         class Meta:
             app_label = "shop"

@@ -68,14 +68,14 @@ def test_a_method_that_calls_its_own_task_keeps_its_row(customer: Any) -> None:
     assert gone == [customer.pk, "gone", customer.pk, customer.pk]
 
 
-def test_a_function_that_is_called_by_itself_raises_its_own_error(customer: Any) -> None:
+def test_a_function_called_outside_its_task_raises_its_own_error(customer: Any) -> None:
     with pytest.raises(KeyError):
         type(customer).fail.task.run(this=customer.pk)
     with pytest.raises(Customer.DoesNotExist):
         type(customer).fail.task.run(this=customer.pk + 1)
 
 
-def test_a_replacement_is_sent_though_a_savepoint_is_rolled_back(customer: Any) -> None:
+def test_a_replacement_is_sent_even_if_a_savepoint_is_rolled_back(customer: Any) -> None:
     with record_tasks() as tasks:
         customer.replaced.delay()
         tasks.run()
@@ -84,7 +84,7 @@ def test_a_replacement_is_sent_though_a_savepoint_is_rolled_back(customer: Any) 
     assert [sent.args for sent in tasks] == [(), ()]
 
 
-def test_nothing_replaces_a_task_that_fails_after_all(customer: Any) -> None:
+def test_a_task_that_fails_after_replace_is_not_replaced(customer: Any) -> None:
     with record_tasks() as tasks:
         customer.replaced.delay(fail=True)
         with pytest.raises(ValueError, match=r"^$"):

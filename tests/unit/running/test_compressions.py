@@ -75,7 +75,7 @@ def test_zstd_is_bounded_by_the_decompressor_of_kombus_package(
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_what_is_truncated_or_noise_is_refused(name: str) -> None:
+def test_truncated_data_and_noise_are_refused(name: str) -> None:
     whole = METHODS[name](b"x" * 1000)
 
     for data in (b"noise", whole[:-5]):
@@ -95,7 +95,7 @@ def test_a_method_that_cannot_be_bounded_is_refused() -> None:
 
 
 @pytest.mark.parametrize("of_task", [False, True])
-def test_a_method_that_the_app_uses_is_taken(of_task: bool) -> None:
+def test_a_method_that_the_app_uses_is_allowed(of_task: bool) -> None:
     registry: Any = kombu.compression
     registry.register(lambda data: data, lambda data: b"all", "application/x-own", ["own"])
     conf = SimpleNamespace(task_compression=None if of_task else "own", result_compression=None)

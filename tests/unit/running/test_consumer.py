@@ -59,7 +59,7 @@ def message(payload: Any, serializer: str = "cereal-json", **headers: Any) -> An
     return found
 
 
-def test_workers_get_the_step() -> None:
+def test_workers_have_the_step() -> None:
     worker = SimpleNamespace(app=SimpleNamespace(steps={"consumer": set()}))
 
     celeryd_init.send(sender="worker", instance=worker, conf=None, options={})
@@ -82,7 +82,7 @@ def test_a_call_is_handled(consumer: Consumer, payload: Any, serializer: str) ->
     assert consumer.handled == [(None, "ack", "reject", [])]
 
 
-def test_a_message_of_protocol_1_is_celerys(consumer: Consumer) -> None:
+def test_celery_handles_a_message_of_protocol_1(consumer: Consumer) -> None:
     body = {"task": NAME, "id": "1"}
 
     consumer.receive(message("[]", "json"), body)
@@ -136,7 +136,7 @@ def test_a_message_of_protocol_1_is_celerys(consumer: Consumer) -> None:
         ),
     ],
 )
-def test_what_is_no_call_fails(
+def test_a_message_that_is_not_a_call_fails(
     consumer: Consumer,
     caplog: pytest.LogCaptureFixture,
     payload: Any,
@@ -168,7 +168,7 @@ def test_a_failure_is_not_stored_where_results_are_ignored(consumer: Consumer) -
     assert app.AsyncResult("ignored").state == "PENDING"
 
 
-def test_a_backend_that_is_away_does_not_end_the_worker(
+def test_an_unavailable_backend_does_not_end_the_worker(
     consumer: Consumer, caplog: pytest.LogCaptureFixture
 ) -> None:
     found = message("[]", "json")
@@ -180,7 +180,7 @@ def test_a_backend_that_is_away_does_not_end_the_worker(
     found.reject_log_error.assert_called_once()
 
 
-def test_an_id_cannot_write_lines_of_its_own_in_the_log(
+def test_an_id_cannot_add_lines_to_the_log(
     consumer: Consumer, caplog: pytest.LogCaptureFixture
 ) -> None:
     consumer.receive(message("[]", "json", id="a\nTask b" + "c" * 500))
@@ -190,7 +190,7 @@ def test_an_id_cannot_write_lines_of_its_own_in_the_log(
     assert f"[a Task b{'c' * 92}]" in record.getMessage()
 
 
-def test_a_message_without_an_id_has_no_state_to_leave(
+def test_a_message_without_an_id_stores_no_state(
     consumer: Consumer, caplog: pytest.LogCaptureFixture
 ) -> None:
     consumer.receive(message("[[],{},{}]", "json", id=None))

@@ -92,7 +92,7 @@ def test_instances_are_shown_by_label_and_key(django_assert_num_queries: Any) ->
         )
 
 
-def test_what_is_long_is_cut_short() -> None:
+def test_long_texts_are_truncated() -> None:
     assert len(args_text(ROW, range(1000), 100)) < 120
     assert len(args_text(ROW, ["x" * 5000], 100)) < 120
     assert len(kwargs_text({"x": "x" * 5000}, 100)) < 120
@@ -114,13 +114,13 @@ def test_a_message_names_the_row_and_the_arguments(order: Order, sent: Sent) -> 
     ]
 
 
-def test_the_texts_of_the_caller_are_left_alone(order: Order, sent: Sent) -> None:
+def test_the_texts_of_the_caller_are_kept(order: Order, sent: Sent) -> None:
     order.ship.apply_async(["dhl"], argsrepr="(secret)", kwargsrepr="{secret}")
 
     assert shown(sent) == [("(secret)", "{secret}")]
 
 
-def test_one_text_of_the_caller_is_left_alone_too(order: Order, sent: Sent) -> None:
+def test_a_single_text_of_the_caller_is_kept(order: Order, sent: Sent) -> None:
     order.ship.apply_async(["dhl"], {"express": True}, kwargsrepr="{secret}")
     order.ship.apply_async(["dhl"], {"express": True}, argsrepr="(secret)")
 
@@ -130,7 +130,7 @@ def test_one_text_of_the_caller_is_left_alone_too(order: Order, sent: Sent) -> N
     ]
 
 
-def test_a_method_is_shown_without_its_instances_own_text(order: Order) -> None:
+def test_a_method_is_shown_without_calling_str_of_instances(order: Order) -> None:
     assert str(order.ship) == "<model task Order.ship of <shop.Order 5>>"
 
 
@@ -147,7 +147,7 @@ def test_the_messages_of_a_bulk_name_their_rows(sent: Sent) -> None:
 
 
 @pytest.mark.parametrize("serializer", ["cereal-pickle", "cereal-json", "json"])
-def test_what_a_chain_sends_next_names_its_row(serializer: str, sent: Sent) -> None:
+def test_the_next_task_of_a_chain_names_its_row(serializer: str, sent: Sent) -> None:
     order, other = Order.objects.create(pk=5), Order.objects.create(pk=6)
     steps = order.count.s().set(serializer=serializer), other.then.s().set(serializer=serializer)
     chain(*steps).delay()
@@ -169,9 +169,7 @@ def test_a_retry_names_its_row(serializer: str, sent: Sent) -> None:
     assert shown(sent) == [("(<shop.Order 5>, 2)", "{}")]
 
 
-def test_a_retry_with_instances_does_not_ask_them_for_their_text(
-    new_models: None, sent: Sent
-) -> None:
+def test_a_retry_does_not_call_str_of_instances(new_models: None, sent: Sent) -> None:
     class Again(models.Model):
         class Meta:
             app_label = "shop"
@@ -239,7 +237,7 @@ def test_a_discarded_task_is_logged_with_its_row(seen: Seen, sent: Sent) -> None
     assert seen.fields("task_id") == [(message.headers["id"],)]
 
 
-def test_the_librarys_own_records_have_the_fields_by_themselves(
+def test_log_records_of_the_library_have_the_fields(
     sent: Sent, caplog: pytest.LogCaptureFixture
 ) -> None:
     stored(Order, pk=7).ship_or_not.delay()
@@ -258,7 +256,7 @@ def test_the_librarys_own_records_have_the_fields_by_themselves(
     }
 
 
-def test_a_fetch_that_is_put_off_is_logged_with_its_row(
+def test_a_fetch_retry_is_logged_with_its_row(
     seen: Seen, sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: Any) -> None:
@@ -285,7 +283,7 @@ def test_a_fetch_that_is_put_off_is_logged_with_its_row(
 
 
 @pytest.mark.parametrize("serializer", ["cereal-pickle", "cereal-json", "json"])
-def test_what_a_method_logs_has_the_fields_of_its_task(
+def test_log_records_of_a_method_have_the_fields_of_its_task(
     serializer: str, seen: Seen, sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = Order.objects.create(pk=5)
@@ -318,13 +316,13 @@ def test_a_batch_is_logged_row_by_row(
     ]
 
 
-def test_records_outside_of_tasks_have_empty_fields(seen: Seen) -> None:
+def test_records_outside_tasks_have_empty_fields(seen: Seen) -> None:
     logging.getLogger("shop").warning("here")
 
     assert seen.fields("call", "task_name", "task_id", "pk") == [("", "", "", None)]
 
 
-def test_what_the_consumer_logs_of_a_message_has_its_call(seen: Seen) -> None:
+def test_log_records_of_the_consumer_have_the_call(seen: Seen) -> None:
     data = {
         "id": "1",
         "name": "shop.models.Order.ship",
@@ -337,7 +335,7 @@ def test_what_the_consumer_logs_of_a_message_has_its_call(seen: Seen) -> None:
     assert seen.fields("call", "task_id") == [("shop.models.Order.ship (<shop.Order 5>,) {}", "1")]
 
 
-def test_fields_of_the_caller_are_left_alone(seen: Seen) -> None:
+def test_fields_of_the_caller_are_kept(seen: Seen) -> None:
     logging.getLogger("shop").warning("here", extra={"call": "mine", "pk": 7})
 
     assert seen.fields("call", "pk") == [("mine", 7)]
@@ -362,11 +360,11 @@ def test_the_running_tasks_row_is_known_without_a_query(
     assert found == [(ROW, "tests.shop.models.Order.count <shop.Order 5>")]
 
 
-def test_where_no_task_runs_there_is_no_row() -> None:
+def test_outside_a_task_there_is_no_row() -> None:
     assert row_of(current_task) is None
 
 
-def test_a_line_is_logged_even_if_its_fields_cannot_be_told(
+def test_a_record_is_logged_even_if_its_fields_fail(
     seen: Seen, sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cereal_methods.running.text.row_of", lambda task: 1 / 0)

@@ -87,7 +87,7 @@ def test_an_unsaved_self_is_refused_when_it_is_sent(way: Any) -> None:
     assert str(caught.value) == UNSAVED
 
 
-def test_a_row_that_is_gone_is_a_failure(way: Any, ghost: Order) -> None:
+def test_a_missing_row_is_a_failure(way: Any, ghost: Order) -> None:
     result = way(ghost)
 
     assert result.state == "FAILURE"
@@ -96,7 +96,7 @@ def test_a_row_that_is_gone_is_a_failure(way: Any, ghost: Order) -> None:
     assert str(caught.value) == gone(ghost.pk)
 
 
-def test_an_argument_that_is_gone_is_a_failure(way: Any, order: Order, ghost: Order) -> None:
+def test_a_missing_argument_is_a_failure(way: Any, order: Order, ghost: Order) -> None:
     result = way(order, [ghost])
 
     assert result.state == "FAILURE"
@@ -111,7 +111,7 @@ def test_an_error_is_raised_at_once_if_errors_propagate(ghost: Order, propagatin
 
 
 @pytest.mark.parametrize("send", ["delay", "apply"])
-def test_a_task_of_a_row_that_is_gone_is_discarded(
+def test_a_task_of_a_missing_row_can_be_discarded(
     ghost: Order, send: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     result = getattr(ghost.ship_or_not, send)()
@@ -130,7 +130,7 @@ def test_a_discarded_task_raises_nothing_if_errors_propagate(
     assert ghost.ship_or_not.delay().get() is None
 
 
-def test_a_function_is_told_of_the_row_that_is_gone(
+def test_an_on_missing_function_is_called_with_the_error(
     ghost: Order, probe: Callable[[], list[Any]]
 ) -> None:
     result = ghost.ship_or_note.delay()
@@ -140,18 +140,18 @@ def test_a_function_is_told_of_the_row_that_is_gone(
     assert (result.state, result.get()) == ("SUCCESS", "noted")
 
 
-def test_a_function_decides_for_a_key_in_a_direct_call_too(ghost: Order) -> None:
+def test_an_on_missing_function_is_called_for_a_key_in_a_direct_call(ghost: Order) -> None:
     assert Order.ship_or_note.task(this=ghost.pk) == "noted"
 
 
-def test_there_is_no_later_to_retry_in(ghost: Order) -> None:
+def test_eager_tasks_are_not_retried_for_missing_rows(ghost: Order) -> None:
     result = ghost.ship_later.delay()
 
     assert result.state == "FAILURE"
     assert str(result.result) == gone(ghost.pk)
 
 
-def test_what_the_serializer_cannot_carry_is_refused(order: Order) -> None:
+def test_a_value_that_the_serializer_cannot_carry_is_refused(order: Order) -> None:
     with pytest.raises(EncodeError) as caught:
         tasks.total.apply_async((object(),), serializer=CEREAL_JSON)
 
@@ -174,7 +174,7 @@ def ignore(error: Exception) -> Any:
     raise Ignore(str(error))
 
 
-def test_a_function_discards_a_task_by_ignore(ghost: Order) -> None:
+def test_an_on_missing_function_discards_a_task_with_ignore(ghost: Order) -> None:
     found = task(on_missing=ignore, name="tests.ignoring")(number_of_order)
 
     assert found.apply((ghost,)).state == "IGNORED"
@@ -184,7 +184,7 @@ def fail(error: Exception) -> Any:
     raise LookupError("no such order") from error
 
 
-def test_a_function_fails_a_task_by_raising(ghost: Order) -> None:
+def test_an_on_missing_function_fails_a_task_by_raising(ghost: Order) -> None:
     found = task(on_missing=fail, name="tests.failing")(number_of_order)
 
     result = found.apply((ghost,))

@@ -53,7 +53,7 @@ def test_an_unsigned_message_that_asks_for_a_signature_fails(name: str, embed: A
 
 @pytest.mark.parametrize("embed", [{name: WITHIN[name]} for name in WITHIN] + DEEP, ids=str)
 @pytest.mark.parametrize("name", ["json", "cereal-json"])
-def test_a_consumer_refuses_one_without_rows(name: str, embed: Any) -> None:
+def test_a_consumer_refuses_an_embed_that_asks_for_a_signature(name: str, embed: Any) -> None:
     found = message(json.dumps(call_body([1], **embed)))
     found.content_type = registry.name_to_type[name]
 
@@ -63,7 +63,7 @@ def test_a_consumer_refuses_one_without_rows(name: str, embed: Any) -> None:
 @pytest.mark.parametrize(
     "args", [[[SIGNED], "id", "group", []], [[PLAIN], SIGNED], [[ORDER, SIGNED]]]
 )
-def test_celerys_own_tasks_are_not_given_one_either(args: Any) -> None:
+def test_arguments_of_celerys_tasks_cannot_ask_for_a_signature(args: Any) -> None:
     found = message(encode(call_body(args), "cereal-json"))
     found.content_type = registry.name_to_type["cereal-json"]
 
@@ -71,7 +71,7 @@ def test_celerys_own_tasks_are_not_given_one_either(args: Any) -> None:
     assert error_in(found, NAME) is None  # to whom they are arguments
 
 
-def test_the_text_says_what_to_do() -> None:
+def test_the_error_says_what_to_do() -> None:
     with pytest.raises(InvalidMessage) as caught:
         check_embed({"callbacks": [SIGNED]}, is_signed=False)
 
@@ -79,7 +79,7 @@ def test_the_text_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("embed", [{name: WITHIN[name]} for name in WITHIN], ids=str)
-def test_a_signed_message_may_ask_for_it(embed: Any) -> None:
+def test_a_signed_message_may_ask_for_signatures(embed: Any) -> None:
     _, _, embedded = consume(encode(call_body([1], **embed), "cereal-pickle"), "cereal-pickle")
 
     assert {name: value for name, value in dict(embedded).items() if value} == embed

@@ -122,7 +122,7 @@ class Consumer:
 
 
 @pytest.mark.parametrize("headers", RIGHT, ids=str)
-def test_an_ordinary_envelope_is_taken_in(headers: dict[str, Any]) -> None:
+def test_an_ordinary_envelope_is_accepted(headers: dict[str, Any]) -> None:
     consumer = Consumer()
 
     consumer.receive(message(**headers))
@@ -146,7 +146,7 @@ def test_a_header_of_a_wrong_type_is_refused_with_one_line(
     assert "fails before it starts: " in record.getMessage()
 
 
-def test_what_is_refused_leaves_a_state() -> None:
+def test_a_refused_message_has_a_state() -> None:
     consumer = Consumer()
 
     consumer.receive(message(id="of-a-limit", timelimit=5))
@@ -174,7 +174,7 @@ def test_what_is_refused_leaves_a_state() -> None:
     ],
     ids=str,
 )
-def test_a_message_of_protocol_1_is_looked_at_too(body: Any) -> None:
+def test_a_message_of_protocol_1_is_checked_too(body: Any) -> None:
     consumer, found = Consumer(), message(json.dumps(body))
     del found.headers["task"], found.headers["id"]
 
@@ -184,7 +184,7 @@ def test_a_message_of_protocol_1_is_looked_at_too(body: Any) -> None:
     assert found.acknowledged
 
 
-def test_a_right_message_of_protocol_1_is_taken_in() -> None:
+def test_a_valid_message_of_protocol_1_is_accepted() -> None:
     found = message(json.dumps({"task": NAME, "id": "1", "args": [], "kwargs": {}}))
     del found.headers["task"], found.headers["id"]
 
@@ -205,7 +205,7 @@ def test_a_result_without_a_task_is_not_fetched_in_the_consumer(
     assert str(error) == "The message cannot be decoded: DecodeError."
 
 
-def test_headers_that_are_no_dict_are_refused() -> None:
+def test_headers_that_are_not_a_dict_are_refused() -> None:
     found = SimpleNamespace(headers=["task"], properties={})
 
     assert str(envelopes.error_in(found)) == (
@@ -221,7 +221,7 @@ def test_properties_of_a_wrong_type_are_refused(name: str) -> None:
     assert envelopes.error_in(found) is not None
 
 
-def test_what_celery_cannot_take_in_for_another_reason_does_not_end_the_worker(
+def test_a_message_that_celery_cannot_read_does_not_end_the_worker(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     consumer, found = Consumer(TypeError("card 4111")), message()
@@ -235,7 +235,7 @@ def test_what_celery_cannot_take_in_for_another_reason_does_not_end_the_worker(
 
 
 @pytest.mark.parametrize("error", [OSError(), KeyboardInterrupt(), MemoryError()], ids=repr)
-def test_what_is_not_the_messages_fault_is_raised(error: Any) -> None:
+def test_errors_that_are_not_the_messages_fault_are_raised(error: Any) -> None:
     consumer = Consumer(error)
 
     with pytest.raises(type(error)):
@@ -250,7 +250,7 @@ def test_an_error_after_the_acknowledgement_is_raised() -> None:
         consumer.receive(found)
 
 
-def test_what_cannot_be_decompressed_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_body_that_cannot_be_decompressed_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     bound_decompression(app)
     consumer, found = Consumer(), message("noise", compression="zlib")
     assert found.errors

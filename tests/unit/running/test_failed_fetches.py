@@ -59,7 +59,7 @@ def missing() -> Any:
     ("on_missing", "ending"),
     [("raise", Order.DoesNotExist), ("discard", Discarded), ("retry", Retry)],
 )
-def test_a_row_that_is_gone_ends_a_task_as_its_option_says(
+def test_on_missing_decides_how_a_missing_row_ends_a_task(
     task: Any, on_missing: str, ending: Any
 ) -> None:
     error = missing()
@@ -98,7 +98,7 @@ def test_a_function_for_missing_rows_may_discard_the_task(task: Any) -> None:
 @pytest.mark.parametrize(
     ("lock", "ending"), [({"skip_locked": True}, Discarded), ({"nowait": True}, Retry), ({}, Retry)]
 )
-def test_a_locked_row_ends_a_task_as_its_lock_says(task: Any, lock: Any, ending: Any) -> None:
+def test_the_lock_decides_how_a_locked_row_ends_a_task(task: Any, lock: Any, ending: Any) -> None:
     error = rows_locked("shop.Order", [5], "default")
 
     with pytest.raises(ending):
@@ -121,7 +121,7 @@ def test_another_error_is_raised(task: Any) -> None:
     ],
     ids=["alone", "chord", "ignored", "row of a batch", "eager"],
 )
-def test_a_discarded_task_has_a_state_where_somebody_reads_it(
+def test_a_discarded_task_has_a_state_if_results_are_kept(
     task: Any, values: dict[str, Any], stored: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(Discarded), caplog.at_level(logging.WARNING):
@@ -142,7 +142,7 @@ def test_an_eager_task_is_not_retried(task: Any) -> None:
 
 
 @pytest.mark.parametrize(("has_quorum_queues", "least"), [(False, 0.0), (True, 1.0)])
-def test_a_fetch_is_retried_later_and_later(
+def test_the_delays_of_fetch_retries_grow(
     task: Any, settings: Any, has_quorum_queues: bool, least: float
 ) -> None:
     settings.CEREAL_METHODS = {"FETCH_RETRY_BACKOFF": 0.5, "FETCH_RETRY_BACKOFF_MAX": 3}
@@ -167,7 +167,7 @@ def test_a_retry_keeps_the_texts_and_the_headers_of_a_message(task: Any) -> None
 
 
 @pytest.mark.parametrize("headers", [None, {}, {RETRIES: 3, "x": 1}])
-def test_rows_that_are_there_reset_the_count(headers: Any) -> None:
+def test_fetched_rows_reset_the_count(headers: Any) -> None:
     found = request(headers=headers)
 
     reset_fetch_retries(found)

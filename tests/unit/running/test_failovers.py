@@ -24,7 +24,7 @@ from ..database_errors import NOT_SERVING, OTHERS, READ_ONLY, as_raised
     ("attributes", "args"),
     [({"sqlstate": "55P03"}, ["x"]), ({"pgcode": "55P03"}, ["x"]), ({}, [3572, "x"]), ({}, [1205])],
 )
-def test_nowait_is_understood_of_each_driver(attributes: Any, args: Any) -> None:
+def test_nowait_errors_of_each_driver_are_recognized(attributes: Any, args: Any) -> None:
     error: Any = as_raised(OperationalError, *args, **attributes)
 
     assert is_lock_error(error)
@@ -51,7 +51,7 @@ def fail(error: Exception, acks_late: bool = False, sending: Any = None, **heade
 
 
 @pytest.mark.parametrize("error", [*READ_ONLY, *NOT_SERVING], ids=repr)
-def test_a_task_waits_for_the_end_of_a_failover(
+def test_a_task_is_retried_during_a_failover(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING), pytest.raises(Retry):
@@ -63,12 +63,12 @@ def test_a_task_waits_for_the_end_of_a_failover(
 
 
 @pytest.mark.parametrize("error", OTHERS, ids=repr)
-def test_a_task_does_not_wait_for_the_end_of_another_error(error: Exception) -> None:
+def test_a_task_is_not_retried_for_another_error(error: Exception) -> None:
     with pytest.raises(type(error)):
         fail(error)
 
 
-def test_a_batch_waits_too() -> None:
+def test_a_batch_is_retried_too() -> None:
     with (
         mock.patch("cereal_methods.running.failures.handle_failed_fetch") as waits,
         retry_when_unavailable(mock.Mock(), mock.Mock()),
@@ -80,7 +80,7 @@ def test_a_batch_waits_too() -> None:
 
 
 @pytest.mark.parametrize("tries", [-1_000_000_000, -1, True, "x", 1e300, 1.0, None, [], 10, 10**30])
-def test_a_count_that_is_none_ends_the_repetitions(tries: Any) -> None:
+def test_an_invalid_count_ends_the_retries(tries: Any) -> None:
     error = OperationalError("away")
 
     with pytest.raises(OperationalError) as caught:
@@ -89,7 +89,7 @@ def test_a_count_that_is_none_ends_the_repetitions(tries: Any) -> None:
     assert caught.value is error
 
 
-def test_repetitions_are_counted() -> None:
+def test_fetch_retries_are_counted() -> None:
     with pytest.raises(Retry):
         fail(OperationalError("away"), **{RETRIES: 9})
 
@@ -98,7 +98,7 @@ def test_repetitions_are_counted() -> None:
 
 
 @pytest.mark.parametrize("acks_late", [False, True])
-def test_nothing_is_said_of_a_repetition_that_was_not_sent(
+def test_a_fetch_retry_that_cannot_be_sent_is_an_error(
     acks_late: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     both = "database away It could not be sent again: ConnectionError: broker away"

@@ -175,7 +175,7 @@ def test_handlers_see_rows_that_json_encoders_can_write(thing: Any, serializer: 
     }
 
 
-def test_celerys_signals_have_what_celery_decoded(
+def test_receivers_of_signals_get_what_celery_decoded(
     thing: Any, serializer: str, connect: Any
 ) -> None:
     kinds = []
@@ -237,7 +237,7 @@ LOOKS: dict[str, Callable[[Any, Any], Any]] = {
 
 @pytest.mark.parametrize("serializer", ["cereal-pickle", "cereal-json"], indirect=True)
 @pytest.mark.parametrize("name", LOOKS)
-def test_a_receiver_finds_a_row_whatever_it_does_first(
+def test_a_receiver_gets_a_row_whatever_it_does_first(
     name: str, serializer: str, thing: Any, connect: Any
 ) -> None:
     found = []
@@ -257,7 +257,7 @@ def test_a_receiver_finds_a_row_whatever_it_does_first(
 
 @pytest.mark.parametrize("serializer", ["cereal-pickle", "cereal-json"], indirect=True)
 @pytest.mark.parametrize("has_others", [False, True])
-def test_what_a_handler_changes_inside_of_arguments_reaches_the_method(
+def test_changes_that_a_handler_makes_inside_arguments_reach_the_method(
     has_others: bool, serializer: str, thing: Any
 ) -> None:
     others = [Customer.objects.create(pk=6, name="Bob")] if has_others else []

@@ -60,7 +60,7 @@ def test_a_retry_before_the_task_starts_keeps_arguments_and_texts(gated: Any) ->
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("serializer", ["cereal-json", "cereal-pickle"])
-def test_an_instance_that_is_sent_by_name_is_fetched_as_the_method_wants_it(
+def test_an_instance_that_is_sent_by_name_is_fetched_by_the_policy(
     gated: Any, serializer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RowPolicy, "check_dispatch", lambda *about: None)  # SQLite has no locks

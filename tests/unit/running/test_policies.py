@@ -35,7 +35,7 @@ def policy(**options: Any) -> RowPolicy:
         ({"on_missing": print}, RowPolicy(on_missing=print)),
     ],
 )
-def test_options_have_one_form(options: dict[str, Any], expected: RowPolicy) -> None:
+def test_options_are_normalized(options: dict[str, Any], expected: RowPolicy) -> None:
     assert policy(**options) == expected
 
 
@@ -63,13 +63,13 @@ def connection(*features: str) -> Any:
         ({"skip_locked": True}, ["", "_skip_locked"], None),
     ],
 )
-def test_a_database_may_not_have_what_a_lock_needs(
+def test_a_database_may_lack_the_feature_of_a_lock(
     lock: Any, features: list[str], missing: str | None
 ) -> None:
     assert policy(select_for_update=lock).missing_lock_feature(connection(*features)) == missing
 
 
-def test_a_task_is_not_sent_for_a_row_that_cannot_be_locked() -> None:
+def test_a_task_for_a_row_that_cannot_be_locked_is_refused() -> None:
     reference = ModelReference("shop.Order", 5, "default")
     policy().check_dispatch(reference, "shop.ship")
     databases = {"default": connection()}
@@ -162,7 +162,7 @@ def locked(sqlstate: str) -> DatabaseError:
 @pytest.mark.parametrize(
     ("sqlstate", "kind"), [("55P03", RowLocked), ("42601", DatabaseError)], ids=str
 )
-def test_a_row_that_is_not_waited_for_is_locked(sqlstate: str, kind: type[Exception]) -> None:
+def test_with_nowait_a_held_lock_raises_row_locked(sqlstate: str, kind: type[Exception]) -> None:
     with (
         mock.patch.object(locking.queries, "rows_by_key", side_effect=locked(sqlstate)),
         pytest.raises(kind) as caught,
@@ -173,7 +173,7 @@ def test_a_row_that_is_not_waited_for_is_locked(sqlstate: str, kind: type[Except
 
 
 @pytest.mark.django_db
-def test_a_row_that_was_skipped_is_locked_or_gone() -> None:
+def test_with_skip_locked_a_skipped_row_is_locked_or_missing() -> None:
     order = Order.objects.create()
     skips = policy(select_for_update={"skip_locked": True})
 

@@ -42,14 +42,14 @@ def test_json_arguments_are_written_with_plain_forms() -> None:
     assert repr((args, kwargs)) == "(['<shop.Order 5>'], {'this': '<shop.Order 5>'})"
 
 
-def test_json_arguments_are_pickled_as_what_they_hold() -> None:
+def test_json_arguments_are_pickled_as_plain_containers() -> None:
     found = pickle.loads(pickle.dumps((JSONArgs([1]), JSONKwargs(a=1))))
 
     assert found == ([1], {"a": 1})
     assert [type(part) for part in found] == [list, dict]
 
 
-def test_arguments_of_other_types_stay() -> None:
+def test_arguments_of_other_types_are_unchanged() -> None:
     request = Context(args=iter([1]), kwargs=None)
 
     change_arguments(request, str)
@@ -59,7 +59,7 @@ def test_arguments_of_other_types_stay() -> None:
     assert request.kwargs is None
 
 
-def test_arguments_without_this_are_not_given_one() -> None:
+def test_arguments_without_this_stay_without_it() -> None:
     request = Context(args=(1,), kwargs={"a": 1})
 
     change_arguments(request, str)
@@ -75,7 +75,7 @@ def test_arguments_of_another_serializer_are_sent_again_with_references() -> Non
 
 
 @pytest.mark.django_db
-def test_arguments_that_are_filled_are_pickled_as_such() -> None:
+def test_decoded_arguments_are_pickled_as_decoded() -> None:
     order = Order.objects.create()
     args, kwargs, _ = trip("cereal-json", [order], {"a": 1})
 
@@ -87,7 +87,7 @@ def test_arguments_that_are_filled_are_pickled_as_such() -> None:
     assert found[0] == [order]
 
 
-def test_a_list_may_stand_before_arguments() -> None:
+def test_a_list_can_be_added_in_front_of_arguments() -> None:
     args, _, _ = trip("cereal-json", [1])
 
     assert [0] + args == [0, 1]  # noqa: RUF005  (it is what is tested)
@@ -100,7 +100,7 @@ def unreadable() -> Any:
 
 
 @pytest.mark.parametrize("task", [plain, Order.ship.task], ids=["another's", "ours"])
-def test_arguments_that_cannot_be_read_fail_where_they_are_unpacked(task: Any) -> None:
+def test_unreadable_arguments_fail_when_they_are_unpacked(task: Any) -> None:
     args, kwargs, _ = unreadable()
 
     with (
@@ -115,7 +115,7 @@ def test_arguments_that_cannot_be_read_fail_where_they_are_unpacked(task: Any) -
                 print(*kwargs.keys())
 
 
-def test_a_row_of_a_batch_that_is_gone_is_missing() -> None:
+def test_a_batch_counts_a_deleted_row_as_missing() -> None:
     with pytest.raises(Order.DoesNotExist):
         Part(RowPolicy(), {REFERENCE: None}).fetch({REFERENCE: None}, {})
 
@@ -149,5 +149,5 @@ def test_a_row_has_a_text_in_any_form(kwargs: Any, model: Any, text: str) -> Non
     assert repr(row_in(kwargs, model)) == text
 
 
-def test_no_row_without_a_task() -> None:
+def test_without_a_task_there_is_no_row() -> None:
     assert row_of(None) is None

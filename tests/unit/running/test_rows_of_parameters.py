@@ -43,7 +43,7 @@ def outcome(sent: Any, *args: Any, **kwargs: Any) -> Any:
     return type(value) if isinstance(value, Exception) else value
 
 
-def test_those_of_a_keyword_are_not_those_of_further_positional_arguments(
+def test_options_of_a_keyword_do_not_apply_to_further_positional_arguments(
     paid: Order, unpaid: Order
 ) -> None:
     sent = task(rows={"flag": PAID})(numbers)
@@ -52,16 +52,14 @@ def test_those_of_a_keyword_are_not_those_of_further_positional_arguments(
     assert outcome(sent, paid, paid, flag=unpaid) is Order.DoesNotExist
 
 
-def test_those_of_further_positional_arguments_are_for_each_of_them(
-    paid: Order, unpaid: Order
-) -> None:
+def test_options_of_further_positional_arguments_apply_to_each(paid: Order, unpaid: Order) -> None:
     sent = task(rows={"rest": PAID})(numbers)
 
     assert outcome(sent, unpaid, paid, paid, flag=unpaid) == ["unpaid", "paid", "paid", "unpaid"]
     assert outcome(sent, paid, paid, paid, unpaid) is Order.DoesNotExist
 
 
-def test_a_row_of_two_parameters_is_fetched_as_each_of_them_says(
+def test_a_row_in_two_parameters_is_fetched_by_the_options_of_each(
     paid: Order, django_assert_num_queries: Any
 ) -> None:
     def customers(document: Any, other: Any) -> list[Any]:
@@ -86,7 +84,7 @@ def test_a_function_without_positional_parameters_takes_keywords(unpaid: Order) 
     assert outcome(task(rows={"flag": PAID})(go), flag=unpaid) is Order.DoesNotExist
 
 
-def test_keywords_that_a_function_does_not_name_have_none() -> None:
+def test_options_do_not_apply_to_unnamed_keywords() -> None:
     def go(first: Any, **more: Any) -> None:
         raise NotImplementedError
 
@@ -94,7 +92,7 @@ def test_keywords_that_a_function_does_not_name_have_none() -> None:
         task(rows={"more": PAID})(go)
 
 
-def test_rows_of_several_models_are_asked_for_in_one_order(paid: Order) -> None:
+def test_rows_of_several_models_are_fetched_in_a_fixed_order(paid: Order) -> None:
     rows: list[models.Model] = [paid, Customer.objects.create(name="Ann")]
     references = [ModelReference.of(row) for row in rows]
     asked = []
@@ -109,7 +107,7 @@ def test_rows_of_several_models_are_asked_for_in_one_order(paid: Order) -> None:
     assert asked == [Customer, Order, Customer, Order]
 
 
-def test_those_of_a_queryset_are_for_its_rows(paid: Order, unpaid: Order) -> None:
+def test_options_of_a_parameter_apply_to_the_rows_of_a_queryset(paid: Order, unpaid: Order) -> None:
     def numbers_of(first: Order, rows: list[Order]) -> list[str]:
         return [first.number, *(row.number for row in rows)]
 

@@ -129,7 +129,7 @@ def test_retries_end_as_in_a_worker(order: Order) -> None:
     assert result.state == "FAILURE"
 
 
-def test_rows_that_are_gone_are_a_failure(order: Order) -> None:
+def test_missing_rows_fail_the_task(order: Order) -> None:
     with record_tasks() as tasks:
         result = order.ship.delay("dhl")
         Order.objects.all().delete()
@@ -139,7 +139,7 @@ def test_rows_that_are_gone_are_a_failure(order: Order) -> None:
     assert result.state == "FAILURE"
 
 
-def test_rows_that_are_gone_are_looked_for_again(order: Order, settings: Any) -> None:
+def test_missing_rows_are_fetched_again(order: Order, settings: Any) -> None:
     settings.CEREAL_METHODS = {"FETCH_MAX_RETRIES": 3}
     with record_tasks() as tasks:
         order.ship_later.delay()
@@ -150,7 +150,7 @@ def test_rows_that_are_gone_are_looked_for_again(order: Order, settings: Any) ->
     tasks.assert_num_sent(4, "tests.shop.models.Order.ship_later")
 
 
-def test_rows_that_are_gone_call_a_function(order: Order) -> None:
+def test_missing_rows_call_an_on_missing_function(order: Order) -> None:
     with record_tasks() as tasks, mock.patch("tests.shop.models.mark") as mark:
         order.ship_or_note.delay()
         Order.objects.all().delete()
@@ -159,7 +159,7 @@ def test_rows_that_are_gone_call_a_function(order: Order) -> None:
     assert mark.mock_calls[0].args == ("missing",)
 
 
-def test_related_rows_are_fetched_along(order: Order) -> None:
+def test_related_rows_are_fetched_too(order: Order) -> None:
     order.customer = Customer.objects.create(name="Ann")
     order.save()
     Line.objects.create(order=order, position=1)
@@ -207,7 +207,7 @@ def test_values_that_only_pickle_carries(order: Order) -> None:
         assert result.get() == "5"
 
 
-def test_what_ends_a_task_comes_through_the_pipe_of_a_pool() -> None:
+def test_exceptions_that_end_a_task_can_be_pickled() -> None:
     locked = rows_locked("shop.Order", [5], "default")
 
     assert str(pickle.loads(pickle.dumps(locked))) == (
@@ -220,7 +220,7 @@ def test_what_ends_a_task_comes_through_the_pipe_of_a_pool() -> None:
 
 
 @pytest.mark.parametrize("serializer", ["json", "cereal-json", "cereal-pickle"])
-def test_a_locked_row_is_told_by_a_result_backend(serializer: str) -> None:
+def test_a_result_backend_restores_row_locked(serializer: str) -> None:
     backend = KeyValueStoreBackend(app=app, serializer=serializer)
     stored = backend.prepare_exception(rows_locked("shop.Order", [5], "default"))
 
@@ -231,7 +231,7 @@ def test_a_locked_row_is_told_by_a_result_backend(serializer: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["Timeout", "GreenletExit"])
-def test_what_a_pool_ends_a_task_with_reaches_the_pool(name: str) -> None:
+def test_exceptions_of_pools_reach_the_pool(name: str) -> None:
     ended: Any = type(name, (BaseException,), {})
 
     def function() -> None:
@@ -249,7 +249,7 @@ def are_keys(order: Order, keyed: dict[Order, int]) -> list[bool]:
     return [key is order for key in keyed]
 
 
-def test_a_row_that_is_a_key_is_the_row_that_it_is_elsewhere(order: Order) -> None:
+def test_a_row_as_a_dict_key_is_the_same_object_as_elsewhere(order: Order) -> None:
     with record_tasks() as tasks:
         result = task(are_keys).delay(order, {order: 1})
         tasks.run()

@@ -27,7 +27,7 @@ REFERENCE = ModelReference("shop.Order", 5, "default")
 ROWS = QuerySetReference("shop.Order", (5, 6), "default")
 
 
-def test_this_is_taken_out_of_the_arguments() -> None:
+def test_this_is_removed_from_the_arguments() -> None:
     kwargs = {"this": 5, "express": True}
 
     assert pop_this(TARGET, kwargs) == 5
@@ -102,7 +102,7 @@ def test_the_row_becomes_a_lazy_row(this: Any) -> None:
 @pytest.mark.parametrize(
     ("this", "model"), [("no key", Order), (5, None), (ROWS, Order), (None, Order)], ids=str
 )
-def test_what_is_not_one_row_stays(this: Any, model: Any) -> None:
+def test_values_that_are_not_one_row_are_unchanged(this: Any, model: Any) -> None:
     kwargs = {"this": this}
 
     make_this_lazy(kwargs, model)

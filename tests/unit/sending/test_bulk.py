@@ -107,7 +107,7 @@ def test_a_slice_and_its_order_are_kept(sent: Sent) -> None:
 
 
 @pytest.mark.parametrize("order", [(), ("number",), ("-pk",)])
-def test_a_row_that_a_join_repeats_is_sent_once(order: Any, sent: Sent) -> None:
+def test_a_row_repeated_by_a_join_is_sent_once(order: Any, sent: Sent) -> None:
     rows = orders(3)
     for row in rows:
         for position in range(3):
@@ -138,7 +138,7 @@ def test_a_bulk_without_rows_is_finished(rows: Any, sent: Sent) -> None:
     assert result.get() == []
 
 
-def test_rows_of_another_database_are_sent_for_it(sent: Sent) -> None:
+def test_rows_of_another_database_keep_its_alias(sent: Sent) -> None:
     old = orders(2, using="archive")
     new = orders(1)
 
@@ -152,7 +152,7 @@ def test_rows_of_another_database_are_sent_for_it(sent: Sent) -> None:
     ]
 
 
-def test_rows_of_children_are_rows(sent: Sent) -> None:
+def test_rows_of_child_models_are_accepted(sent: Sent) -> None:
     gift = Gift.objects.create()
 
     Order.trace.bulk_delay(Gift.objects.all())
@@ -208,7 +208,7 @@ def test_a_group_has_a_signature_for_each_row() -> None:
     assert [task.args for task in found.tasks] == [("x",)] * 3
 
 
-def test_a_group_stands_in_a_chord(eager: None) -> None:
+def test_a_group_can_be_the_header_of_a_chord(eager: None) -> None:
     rows = orders(2)
 
     result = chord(Order.trace.group(rows), rows[0].trace.s()).delay()
@@ -234,7 +234,7 @@ def test_a_result_is_not_due_before_its_messages(sent: Sent) -> None:
     assert result.sent_at == pytest.approx(eta.timestamp())
 
 
-def test_typing_false_skips_the_check_of_arguments(new_models: None, sent: Sent) -> None:
+def test_with_typing_false_arguments_are_not_checked(new_models: None, sent: Sent) -> None:
     class Untyped(models.Model):
         class Meta:
             app_label = "shop"

@@ -76,7 +76,7 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("rows", "error", "message"), REFUSED)
-def test_other_things_than_rows_are_refused(
+def test_values_that_are_not_rows_are_refused(
     rows: Any, error: type[Exception], message: str, sent: Sent
 ) -> None:
     with pytest.raises(error) as caught:
@@ -87,7 +87,7 @@ def test_other_things_than_rows_are_refused(
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "5", True])
-def test_a_batch_has_a_number_of_rows(batch_size: Any, sent: Sent) -> None:
+def test_an_invalid_batch_size_is_refused(batch_size: Any, sent: Sent) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         Order.trace.bulk_apply_async([1], batch_size=batch_size)
 
@@ -115,7 +115,7 @@ def test_a_serializer_that_workers_do_not_accept_is_refused(sent: Sent) -> None:
     assert sent() == []
 
 
-def test_self_is_not_among_the_arguments_of_many(sent: Sent) -> None:
+def test_arguments_of_a_bulk_do_not_include_self(sent: Sent) -> None:
     with pytest.raises(TypeError) as caught:
         Order.itself.bulk_delay([1], this=5)
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "arch
 Sent = Callable[[], list[Any]]
 
 
-def test_what_ignores_its_results_tells_nothing(sent: Sent) -> None:
+def test_a_bulk_that_ignores_results_has_no_numbers(sent: Sent) -> None:
     rows = orders(2)
 
     result = Order.trace.bulk_apply_async(rows, ignore_result=True)
@@ -33,7 +33,7 @@ def test_what_ignores_its_results_tells_nothing(sent: Sent) -> None:
 
 
 @pytest.mark.parametrize("other", [5, [1, 2, 3, 4], "abc"])
-def test_what_is_no_bulk_is_not_restored(other: Any) -> None:
+def test_another_result_is_not_restored_as_a_bulk(other: Any) -> None:
     app.backend.store_result("not-a-bulk", other, "SUCCESS")
 
     assert BulkResult.restore("not-a-bulk") is None

@@ -106,7 +106,7 @@ def test_every_step_of_a_chain_fetches_its_row(
         steps.apply_async().get()
 
 
-def test_a_step_sees_what_the_step_before_has_saved(order: Order) -> None:
+def test_a_step_sees_what_the_previous_step_saved(order: Order) -> None:
     assert chain(order.count.s(), order.count.si(), order.count.si()).apply_async().get() == 3
 
 
@@ -128,7 +128,7 @@ def test_a_map_is_one_message(order: Order, sent: Sent) -> None:
     assert message.headers["task"] == "cereal_methods.starmap"
 
 
-def test_chunks_are_a_message_each(order: Order, sent: Sent) -> None:
+def test_each_chunk_is_one_message(order: Order, sent: Sent) -> None:
     app.conf.task_always_eager = False
 
     order.trace.chunks([(1,), (2,), (3,)], 2).apply_async()
@@ -153,7 +153,7 @@ def test_a_call_without_this_is_an_ordinary_call(order: Order) -> None:
     assert pair(order, "a", last="b") == ["one", "a", "b"]
 
 
-def test_this_comes_first(order: Order) -> None:
+def test_this_is_passed_as_the_first_argument(order: Order) -> None:
     assert pair("a", this=order, last="b") == ["one", "a", "b"]
 
 

@@ -68,7 +68,7 @@ def test_a_decorator_above_that_hides_the_task_is_refused(
     )
 
 
-def test_a_partialmethod_of_a_task_beside_it_is_a_method(new_models: None) -> None:
+def test_a_partialmethod_of_a_task_is_still_a_method(new_models: None) -> None:
     class Parted(models.Model):
         @model_task
         def move(self, to: str) -> str:
@@ -110,7 +110,9 @@ CACHED = (
         (classmethod(functools.cache(go)), CACHED),
     ],
 )
-def test_a_decorator_below_that_returns_no_function_is_refused(method: Any, wrong: str) -> None:
+def test_a_decorator_below_that_does_not_return_a_function_is_refused(
+    method: Any, wrong: str
+) -> None:
     assert refused(lambda: model_task(method)) == f"@model_task cannot be used here: go {wrong}"
 
 

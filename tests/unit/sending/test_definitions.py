@@ -65,12 +65,12 @@ TAKES_NO_SELF = "does not take self. Decorate a method with self as its first pa
         (go_this, "go_this has a parameter 'this', under which self travels. Rename it."),
     ],
 )
-def test_what_cannot_be_a_method_is_refused(method: Any, message: str) -> None:
+def test_values_that_cannot_be_methods_are_refused(method: Any, message: str) -> None:
     assert refused(lambda: model_task(method)) == f"@model_task cannot be used here: {message}"
 
 
 @pytest.mark.parametrize("method", [go, classmethod(go)])
-def test_a_bound_task_needs_a_parameter_for_the_task(method: Any) -> None:
+def test_bind_needs_a_parameter_for_the_task(method: Any) -> None:
     assert refused(lambda: model_task(bind=True)(method)) == (
         f"@model_task cannot be used here: {method.__qualname__} does not take the task. With "
         "bind=True the "
@@ -135,7 +135,7 @@ def test_a_method_of_a_queryset_is_refused() -> None:
     ],
     ids=str,
 )
-def test_an_option_of_a_wrong_value_is_refused(options: dict[str, Any], expected: str) -> None:
+def test_an_option_with_a_wrong_value_is_refused(options: dict[str, Any], expected: str) -> None:
     ((option, value),) = options.items()
 
     assert refused(lambda: model_task(**options)(go)) == (

@@ -57,7 +57,7 @@ def of(model: Any) -> Any:
     return model.objects.get(pk=Order.objects.create().pk)
 
 
-def test_every_concrete_class_of_an_abstract_one_has_a_task_of_its_own() -> None:
+def test_every_concrete_subclass_of_an_abstract_model_has_its_own_task() -> None:
     class Base(models.Model):
         Meta = type("Meta", (Meta,), {"abstract": True})
 
@@ -75,7 +75,7 @@ def test_every_concrete_class_of_an_abstract_one_has_a_task_of_its_own() -> None
 
 
 @pytest.mark.parametrize("model", [Gift, PaidOrder])
-def test_a_child_of_a_concrete_model_has_a_task_of_its_own(model: Any) -> None:
+def test_a_child_of_a_concrete_model_has_its_own_task(model: Any) -> None:
     assert model.ship.name == f"tests.shop.models.{model.__name__}.ship"
     assert model.ship.task is not Order.ship.task
     assert model.ship.task.run.__qualname__ == f"{model.__name__}.ship"
@@ -153,7 +153,7 @@ def test_a_method_overridden_without_the_decorator_is_not_a_task() -> None:
     assert f"{__name__}.Undecorated.greet" not in app.tasks
 
 
-def test_a_task_overridden_by_nothing_is_gone() -> None:
+def test_a_task_overridden_with_none_does_not_exist() -> None:
     model = proxy("Without", Greeting, greet=None)
 
     assert model.greet is None
@@ -215,7 +215,7 @@ def test_an_inherited_manager_has_tasks_on_every_model() -> None:
     assert [model.paid.count_all.task() for model in (Order, PaidOrder, Gift)] == [2, 2, 1]
 
 
-def test_every_manager_of_a_class_has_tasks_of_its_own() -> None:
+def test_every_manager_of_a_class_has_its_own_tasks() -> None:
     model = proxy("Managed", first=PaidManager(), second=PaidManager())
 
     assert [model.first.count_all.name, model.second.count_all.name] == [

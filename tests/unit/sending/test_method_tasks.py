@@ -55,11 +55,11 @@ def test_an_inherited_method_is_listed_for_each_model() -> None:
     assert {Order, Gift, PaidOrder} <= models_of_ship
 
 
-def test_a_task_with_a_name_is_listed_for_its_parent_alone() -> None:
+def test_a_task_with_a_name_is_listed_only_for_its_parent() -> None:
     assert [method.model for method in method_tasks() if method.path == "bill"] == [Order]
 
 
-def test_a_model_that_is_not_installed_any_more_is_not_listed(new_models: None) -> None:
+def test_a_model_that_was_removed_is_not_listed(new_models: None) -> None:
     class Stray(models.Model):
         class Meta:
             app_label = "shop"

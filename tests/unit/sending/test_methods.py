@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "archive"])
 Sent = Callable[[], list[Any]]
 
 
-def test_a_call_is_the_method_as_ever(sent: Sent) -> None:
+def test_calling_the_method_runs_it_in_this_process(sent: Sent) -> None:
     order = Order.objects.create()
 
     assert order.ship("dhl", express=True) == "shipped"
@@ -131,7 +131,7 @@ def test_apply_async_takes_celerys_options(order: Order, sent: Sent) -> None:
 
 
 @pytest.mark.parametrize("serializer", ["json", "cereal-json", "cereal-yaml", "cereal-msgpack"])
-def test_apply_async_takes_another_serializer(order: Order, sent: Sent, serializer: str) -> None:
+def test_apply_async_can_use_another_serializer(order: Order, sent: Sent, serializer: str) -> None:
     order.ship.apply_async(("dhl",), serializer=serializer)
 
     (message,) = sent()
@@ -178,7 +178,7 @@ def test_the_task_of_a_method_may_be_called_with_an_instance() -> None:
 
 
 @pytest.mark.parametrize("args", [(), ("dhl", "extra")])
-def test_arguments_that_do_not_fit_are_refused_at_delay(
+def test_delay_refuses_arguments_that_do_not_fit(
     order: Order, sent: Sent, args: tuple[str, ...]
 ) -> None:
     with pytest.raises(TypeError, match=r"^Order\.ship\(\) (missing 1 req|takes 1 pos)"):
@@ -186,7 +186,7 @@ def test_arguments_that_do_not_fit_are_refused_at_delay(
     assert sent() == []
 
 
-def test_an_unknown_keyword_is_refused_at_delay(order: Order, sent: Sent) -> None:
+def test_delay_refuses_an_unknown_keyword(order: Order, sent: Sent) -> None:
     with pytest.raises(TypeError) as caught:
         order.ship.delay("dhl", expres=True)  # type: ignore[call-arg]
 
@@ -195,7 +195,7 @@ def test_an_unknown_keyword_is_refused_at_delay(order: Order, sent: Sent) -> Non
     assert sent() == []
 
 
-def test_an_unsaved_instance_is_refused_at_delay(sent: Sent) -> None:
+def test_delay_refuses_an_unsaved_instance(sent: Sent) -> None:
     with pytest.raises(UnsavedInstance) as caught:
         Order().ship.delay("dhl")
 
@@ -319,7 +319,7 @@ def test_a_bound_method_is_copied() -> None:
     assert copy.deepcopy(order.ship).__self__ == order
 
 
-def test_a_method_in_a_message_takes_its_instance_along() -> None:
+def test_a_method_in_a_message_brings_its_instance() -> None:
     order = Order.objects.create()
     args, kwargs, _ = trip("cereal-pickle", [order.ship, order])
 

@@ -128,7 +128,7 @@ STATIC: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_the_call_and_the_task_of_a_method_do_the_same(name: str, crate: Crate) -> None:
+def test_calling_and_sending_a_method_do_the_same(name: str, crate: Crate) -> None:
     expected = RESULTS[name]
 
     assert getattr(crate, name)(2) == expected
@@ -139,7 +139,7 @@ def test_the_call_and_the_task_of_a_method_do_the_same(name: str, crate: Crate) 
 
 
 @pytest.mark.parametrize(("name", "expected"), STATIC.items())
-def test_the_call_and_the_task_of_a_class_or_static_method_do_the_same(
+def test_calling_and_sending_a_class_or_static_method_do_the_same(
     name: str, expected: list[Any], crate: Crate
 ) -> None:
     for owner in (crate, Crate):
@@ -158,7 +158,7 @@ NAMES = ["above", "below", "around", "self_alone", "on_class", "on_none"]
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("owner", [Crate, Crate()], ids=["class", "instance"])
-def test_a_method_says_what_it_is(owner: Any, name: str) -> None:
+def test_a_method_has_the_metadata_of_its_function(owner: Any, name: str) -> None:
     method = getattr(owner, name)
 
     assert method.__name__ == name
@@ -179,7 +179,7 @@ def test_a_method_has_its_signature(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["on_class_bound", "above_bound", "below_bound"])
-def test_the_signature_of_a_bound_task_is_without_the_task(name: str, crate: Crate) -> None:
+def test_the_signature_of_a_bound_task_leaves_out_the_task(name: str, crate: Crate) -> None:
     called = "(n: 'int' = 1) -> 'list[Any]'"
     of_row = called if name == "on_class_bound" else "(self, n: 'int' = 1) -> 'list[Any]'"
 
@@ -242,7 +242,7 @@ def test_dir_lists_what_a_method_offers(
     assert listed == sorted(listed)
 
 
-def test_dir_lists_attributes_of_the_function_and_nothing_that_cannot_be_done() -> None:
+def test_dir_lists_attributes_of_the_function_but_nothing_unusable() -> None:
     assert "short_description" in dir(Crate.described)
     assert Crate.described.short_description == "Described"
     assert "delay" not in dir(Stamped.stamp)
@@ -271,7 +271,7 @@ def test_an_attribute_that_is_misspelt_is_suggested(owner: Any, name: str, meant
 
 
 @pytest.mark.parametrize("name", ["nothing_like_it", "__delai__", "_dely"])
-def test_other_attributes_are_missing_as_ever(name: str) -> None:
+def test_other_attributes_raise_attribute_error(name: str) -> None:
     with pytest.raises(AttributeError, match=f"^'function' object has no attribute '{name}'"):
         getattr(Crate.described, name)
 

@@ -81,7 +81,7 @@ def test_names_of_other_things_are_refused(name: str, django_assert_num_queries:
     assert WRONG[name] in str(caught.value)
 
 
-def test_a_method_task_of_a_manager_does_not_name_rows() -> None:
+def test_a_method_task_of_a_manager_is_not_a_name_of_rows() -> None:
     with pytest.raises(InvalidModelTask, match="it is not a method that returns a queryset"):
         rows_named(Order, "paid.count_all")
 

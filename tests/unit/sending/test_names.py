@@ -30,7 +30,7 @@ def received(message: Any) -> Any:
     return app.tasks[message.headers["task"]](*args, **kwargs)
 
 
-def test_a_name_of_its_own_is_sent(sent: Sent) -> None:
+def test_a_custom_name_is_sent(sent: Sent) -> None:
     stored(Order, pk=5).bill.delay()
 
     (message,) = sent()
@@ -100,7 +100,7 @@ def test_a_signature_under_an_alias_runs() -> None:
 
 @override_settings(CEREAL_METHODS=RENAMED)
 @pytest.mark.parametrize("name", ["cereal-pickle", "cereal-json"])
-def test_an_argument_with_a_former_label_is_the_new_models(name: str) -> None:
+def test_an_argument_with_a_former_label_becomes_a_row_of_the_new_model(name: str) -> None:
     order = Order.objects.create()
 
     (found,), _ = unpack(*trip(name, [ModelReference("shop.Purchase", order.pk, "default")])[:2])

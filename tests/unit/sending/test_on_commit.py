@@ -81,7 +81,7 @@ def test_nothing_is_sent_after_a_rollback(send: Any, sent: Sent) -> None:
     assert ids(sent) == []
 
 
-def test_a_savepoint_that_is_rolled_back_takes_its_messages_along(send: Any, sent: Sent) -> None:
+def test_a_rolled_back_savepoint_discards_its_messages(send: Any, sent: Sent) -> None:
     order = Order.objects.create()
 
     with transaction.atomic():
@@ -96,7 +96,7 @@ def test_a_savepoint_that_is_rolled_back_takes_its_messages_along(send: Any, sen
     assert ids(sent) == [before.id, inside.id, after.id]
 
 
-def test_outside_of_a_transaction_it_is_sent_at_once(send: Any, sent: Sent) -> None:
+def test_outside_a_transaction_the_task_is_sent_at_once(send: Any, sent: Sent) -> None:
     result = send(Order.objects.create())
 
     assert ids(sent) == [result.id]
@@ -113,7 +113,7 @@ def test_the_transaction_is_that_of_the_rows_database(send: Any, sent: Sent) -> 
     assert ids(sent) == [result.id]
 
 
-def test_a_transaction_of_another_database_is_not_waited_for(send: Any, sent: Sent) -> None:
+def test_sending_does_not_wait_for_transactions_of_other_databases(send: Any, sent: Sent) -> None:
     order = Order.objects.using("archive").create()
 
     with transaction.atomic(using="default"):
@@ -132,7 +132,7 @@ def test_a_row_read_from_a_replica_waits_for_its_primary(sent: Sent) -> None:
     assert message.payload[1].call.frame().wire == [["shop.Order", 5, "default"]]
 
 
-def test_the_message_is_that_of_delay(sent: Sent) -> None:
+def test_the_message_equals_that_of_delay(sent: Sent) -> None:
     order, other = Order.objects.create(), Order.objects.create()
 
     with transaction.atomic():
@@ -144,7 +144,7 @@ def test_the_message_is_that_of_delay(sent: Sent) -> None:
     assert sent_call(message) == ([row("Order", other.pk)], {"this": row("Order", order.pk)})
 
 
-def test_options_are_those_of_apply_async(sent: Sent) -> None:
+def test_it_takes_the_options_of_apply_async(sent: Sent) -> None:
     order = Order.objects.create()
 
     result = order.trace.apply_async_on_commit(
@@ -221,7 +221,7 @@ def test_the_setting_makes_every_method_wait(sent: Sent) -> None:
 
 
 @override_settings(CEREAL_METHODS=ON_COMMIT)
-def test_a_method_may_do_otherwise_than_the_setting(sent: Sent, new_models: None) -> None:
+def test_a_method_can_override_the_setting(sent: Sent, new_models: None) -> None:
     Order.add_to_class("at_once", model_task(on_commit=False)(go))
     order: Any = Order.objects.create()
 
@@ -261,7 +261,7 @@ def test_a_coroutine_sends_what_delay_sends(sent: Sent) -> None:
     assert sent_call(message) == (["dhl"], {"this": row("Order", 5), "express": True})
 
 
-def test_what_is_sent_is_what_was_given(sent: Sent) -> None:
+def test_later_changes_of_the_arguments_are_not_sent(sent: Sent) -> None:
     order = Order.objects.create()
     inner = [1]
     given = {"a": inner, "b": {2}}

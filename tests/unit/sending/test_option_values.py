@@ -147,7 +147,7 @@ RIGHT: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("option", "value"), RIGHT)
-def test_what_celery_takes_is_taken(option: str, value: Any) -> None:
+def test_values_that_celery_accepts_are_accepted(option: str, value: Any) -> None:
     model_task(**{option: value})(go)
     check_function_options("go", {option: value}, [])
 
@@ -180,7 +180,7 @@ def test_a_function_cannot_have_on_commit() -> None:
     )
 
 
-def test_the_options_of_rows_are_for_functions() -> None:
+def test_methods_do_not_take_the_option_rows() -> None:
     rows = {"order": {"manager": "paid", "on_missing": "discard"}}
 
     check_function_options("notify", {"rows": rows, "aliases": ["tell"]}, ["order"])
@@ -217,7 +217,7 @@ def test_wrong_options_of_rows_are_refused(rows: Any, message: str) -> None:
     )
 
 
-def test_rows_of_what_is_not_a_parameter_are_refused() -> None:
+def test_rows_with_a_name_that_is_not_a_parameter_are_refused() -> None:
     rows = {"ordr": {"manager": "paid"}}
 
     assert refused(lambda: check_function_options("notify", {"rows": rows}, ["order", "to"])) == (

@@ -46,7 +46,7 @@ def test_rows_are_chosen_when_they_are_due(
     assert (result.total, result.messages) == (2, 2)
 
 
-def test_an_entry_may_say_all_that_a_bulk_takes(due: Callable[..., Any], sent: Sent) -> None:
+def test_an_entry_takes_every_argument_of_a_bulk(due: Callable[..., Any], sent: Sent) -> None:
     Order.objects.bulk_create([Order(pk=pk, status="paid") for pk in (5, 6, 7)])
 
     due(
@@ -111,7 +111,7 @@ def test_what_was_sent_is_logged(due: Callable[..., Any], caplog: pytest.LogCapt
     ],
     ids=str,
 )
-def test_an_entry_that_is_wrong_fails_and_says_why(
+def test_a_wrong_entry_fails_with_the_reason(
     due: Callable[..., Any], args: Any, error: Any, message: str
 ) -> None:
     with pytest.raises(error) as caught:
@@ -186,7 +186,7 @@ def test_a_child_is_sent_for_its_own_rows(sent: Sent, due: Callable[..., Any]) -
     assert [each.headers["argsrepr"] for each in sent()] == ["(<shop.Gift 6>,)"]
 
 
-def test_rows_are_not_asked_for_before_they_are_due(django_assert_num_queries: Any) -> None:
+def test_rows_are_not_queried_before_they_are_due(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         call = Document.publish.bulk_s("titles")  # it queries, and is no queryset
 

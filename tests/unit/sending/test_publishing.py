@@ -104,7 +104,7 @@ def test_an_unknown_option_of_sending_is_refused(
         ("signature", "imutable", "immutable"),
     ],
 )
-def test_what_a_call_takes_besides_is_suggested(
+def test_other_options_of_the_call_are_suggested(
     call: str, option: str, meant: str, order: Order
 ) -> None:
     assert refused(lambda: CALLS[call](order, {option: 1})) == (
@@ -112,13 +112,13 @@ def test_what_a_call_takes_besides_is_suggested(
     )
 
 
-def test_the_options_of_a_signature_are_refused_as_a_dict_as_well(order: Order) -> None:
+def test_unknown_options_of_a_signature_are_refused_in_a_dict_too(order: Order) -> None:
     assert refused(lambda: order.ship.signature(("dhl",), {}, {"coutdown": 5})) == (
         f"{SHIP}: signature has no option 'coutdown'. Did you mean 'countdown'?"
     )
 
 
-def test_a_parameter_of_a_bound_method_is_known(order: Order) -> None:
+def test_the_parameters_of_the_bound_method_are_accepted(order: Order) -> None:
     assert refused(lambda: stored(Note, pk=5).keep.apply_async(where="x")).endswith(
         "It is an argument of the method: kwargs={'where': ...}."
     )
@@ -127,7 +127,7 @@ def test_a_parameter_of_a_bound_method_is_known(order: Order) -> None:
 @pytest.mark.parametrize(
     "function", [Task.apply_async, Celery.send_task, AMQP.as_task_v2, Producer.publish]
 )
-def test_what_celery_and_kombu_name_is_taken(function: Any) -> None:
+def test_options_that_celery_and_kombu_name_are_accepted(function: Any) -> None:
     given = {"self", "args", "kwargs", "body", "name", "options", "properties"}
     named = inspect.signature(function).parameters.keys() - given
 
@@ -135,7 +135,7 @@ def test_what_celery_and_kombu_name_is_taken(function: Any) -> None:
         stored(Order, pk=5).ship.signature(("dhl",), {}, {option: None})
 
 
-def test_stamps_and_properties_of_transports_are_taken(order: Order, sent: Sent) -> None:
+def test_stamps_and_properties_of_transports_are_accepted(order: Order, sent: Sent) -> None:
     order.ship.apply_async(
         ("dhl",),
         stamped_headers=["tenant"],
@@ -151,7 +151,7 @@ def test_stamps_and_properties_of_transports_are_taken(order: Order, sent: Sent)
     assert message.properties["MessageGroupId"] == "5"
 
 
-def test_canvases_send_with_options_of_their_own(order: Order, sent: Sent) -> None:
+def test_canvases_are_sent_with_custom_options(order: Order, sent: Sent) -> None:
     group([order.count.s(), order.count.si()]).apply_async(queue="celery", countdown=0)
     (order.count.s() | order.trace.s()).apply_async()
     chord([order.count.s()], order.trace.s().set(link=tasks.plain.si())).freeze()
@@ -159,7 +159,7 @@ def test_canvases_send_with_options_of_their_own(order: Order, sent: Sent) -> No
     assert len(sent()) == 3
 
 
-def test_a_task_class_has_options_of_its_own(sent: Sent) -> None:
+def test_a_task_class_can_have_its_own_options(sent: Sent) -> None:
     stored(Note, pk=5).write.apply_async(once={"keys": []}, countdwn=3)
 
     (message,) = sent()

@@ -56,7 +56,7 @@ def test_a_function_of_a_module_is_not_sent(name: str) -> None:
     )
 
 
-def test_a_function_of_a_module_is_called_as_ever() -> None:
+def test_a_module_function_can_still_be_called() -> None:
     assert on_function(1) == "called"
 
 
@@ -69,7 +69,7 @@ def test_a_method_of_another_class_is_not_sent(owner: Any, name: str) -> None:
     )
 
 
-def test_a_method_of_another_class_is_called_as_ever() -> None:
+def test_a_method_of_another_class_can_still_be_called() -> None:
     assert Shop().open() == "opened"
 
 
@@ -194,7 +194,7 @@ def test_a_patch_that_would_have_no_effect_is_refused(name: str) -> None:
     )
 
 
-def test_what_can_be_patched_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_method_on_the_class_can_be_patched(monkeypatch: pytest.MonkeyPatch) -> None:
     order = stored(Order, pk=5)
 
     with mock.patch("tests.shop.models.Order.ship") as ship:
@@ -215,6 +215,6 @@ def test_map_on_the_class_is_refused(name: str) -> None:
     )
 
 
-def test_its_repr_names_the_method_and_the_row() -> None:
+def test_the_repr_names_the_method_and_the_row() -> None:
     assert repr(Order.ship) == "<model task Order.ship>"
     assert repr(stored(Order, pk=5).ship) == "<model task Order.ship of <shop.Order 5>>"

@@ -33,7 +33,7 @@ def test_a_row_may_be_named_by_its_key(due: Callable[..., Any]) -> None:
     assert Order.objects.get().carrier == "dhl"
 
 
-def test_a_row_that_is_named_by_its_key_is_one_query(
+def test_fetching_a_row_by_its_key_costs_one_query(
     due: Callable[..., Any], django_assert_num_queries: Any
 ) -> None:
     Order.objects.create(pk=5)
@@ -42,7 +42,7 @@ def test_a_row_that_is_named_by_its_key_is_one_query(
         assert due(f"{ORDER}.trace", this=5) == ["2026-0001"]
 
 
-def test_a_row_that_is_named_by_its_key_is_shown_as_any_other(sent: Sent) -> None:
+def test_a_row_by_its_key_is_shown_like_any_other(sent: Sent) -> None:
     app.tasks[f"{ORDER}.ship"].apply_async(["dhl"], {"this": "5"})
     app.tasks[f"{ORDER}.ship"].apply_async(["dhl"], {"this": "five"})
 
@@ -51,7 +51,7 @@ def test_a_row_that_is_named_by_its_key_is_shown_as_any_other(sent: Sent) -> Non
 
 
 @pytest.mark.parametrize("serializer", ["cereal-pickle", "json"])
-def test_what_a_row_by_its_key_logs_names_it(
+def test_log_records_of_a_row_by_its_key_name_the_row(
     serializer: str, sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Order.objects.create(pk=5)
@@ -70,7 +70,7 @@ def test_what_a_row_by_its_key_logs_names_it(
     ("method", "result"),
     [("summary", [None, [], False]), ("meet_locked", ["2026-0001"]), ("task_of", None)],
 )
-def test_methods_with_row_options_take_a_key_as_well(
+def test_methods_with_row_options_take_a_key_too(
     due: Callable[..., Any], method: str, result: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Order.objects.create(pk=5)
@@ -81,7 +81,7 @@ def test_methods_with_row_options_take_a_key_as_well(
         assert due(f"{ORDER}.{method}", this=5) == result
 
 
-def test_a_key_of_a_row_that_is_gone_is_a_matter_of_on_missing(
+def test_on_missing_handles_a_key_of_a_missing_row(
     due: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(Order.DoesNotExist):
@@ -91,7 +91,7 @@ def test_a_key_of_a_row_that_is_gone_is_a_matter_of_on_missing(
     assert "is discarded: shop.Order 5 in database 'default' does not exist" in caplog.text
 
 
-def test_keys_are_of_every_kind(due: Callable[..., Any]) -> None:
+def test_every_type_of_key_is_accepted(due: Callable[..., Any]) -> None:
     Document.objects.create(id=ID, title="a")
 
     assert due("tests.shop.models.Document.publish", this=str(ID)) == "a"
@@ -109,7 +109,7 @@ def test_keys_are_of_every_kind(due: Callable[..., Any]) -> None:
         (Line, (5, 1), (5, 1)),
     ],
 )
-def test_a_key_is_taken_in_the_type_of_its_field(model: Any, key: Any, pk: Any) -> None:
+def test_a_key_is_converted_to_the_type_of_its_field(model: Any, key: Any, pk: Any) -> None:
     assert reference_from_key(model, key) == ModelReference(model._meta.label, pk, "default")
 
 

@@ -100,14 +100,14 @@ def test_the_repr_of_a_signature_is_its_call(order: Order) -> None:
     )
 
 
-def test_an_immutable_signature_ignores_the_result_before(order: Order) -> None:
+def test_an_immutable_signature_ignores_the_previous_result(order: Order) -> None:
     assert order.itself.s(1).immutable is False
     assert order.itself.si(1).immutable is True
     assert order.itself.si(1).clone(("before",)).args == (1,)
     assert order.itself.signature((1,), immutable=True).clone(("before",)).args == (1,)
 
 
-def test_the_result_before_comes_first_and_self_stays_the_same(order: Order) -> None:
+def test_the_previous_result_comes_first_and_self_is_unchanged(order: Order) -> None:
     clone = order.itself.s(1, k=2).clone(("before",), {"more": 3})
 
     assert clone.args == ("before", 1)
@@ -204,7 +204,7 @@ def test_the_row_is_checked_when_a_signature_is_made_on_the_class() -> None:
 
 
 @pytest.mark.parametrize("n", [0, -1])
-def test_a_chunk_of_nothing_is_refused(n: int, order: Order) -> None:
+def test_an_empty_chunk_is_refused(n: int, order: Order) -> None:
     with pytest.raises(ValueError, match="A chunk") as caught:
         order.itself.chunks([(1,)], n)
 

@@ -62,7 +62,7 @@ def test_a_model_that_was_refused_leaves_the_name_with_its_owner(new_models: Non
     assert Order.bill.name == "shop.bill"
 
 
-def test_a_name_that_a_plain_task_takes_first_is_never_sent_to_it() -> None:
+def test_a_method_is_never_sent_to_a_plain_task_with_its_name() -> None:
     found = run_program("taken_name")
 
     # Celery registers shared tasks in no order, and the first one keeps the name.

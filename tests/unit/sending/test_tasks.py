@@ -97,7 +97,7 @@ def test_the_setting_is_the_serializer_of_functions_and_methods(new_models: None
         assert Order.numbers.task.serializer == "cereal-json"  # type: ignore[attr-defined]
 
 
-def test_the_serializer_of_a_task_goes_before_the_setting() -> None:
+def test_the_serializer_of_a_task_overrides_the_setting() -> None:
     with override_settings(CEREAL_METHODS={"SERIALIZER": "cereal-json"}):
         assert task(serializer="cereal-yaml")(numbers).serializer == "cereal-yaml"
 
@@ -218,7 +218,7 @@ OPTIONS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_an_option_of_celerys_reaches_the_task(option: str, new_models: None) -> None:
+def test_a_celery_option_reaches_the_task(option: str, new_models: None) -> None:
     options = {option: OPTIONS[option]}
     Order.add_to_class("numbers", model_task(**options)(numbers))
     method: Any = Order.numbers  # type: ignore[attr-defined]
@@ -229,7 +229,7 @@ def test_an_option_of_celerys_reaches_the_task(option: str, new_models: None) ->
 
 @pytest.mark.filterwarnings("ignore::celery.exceptions.CDeprecationWarning")  # since Celery 5.7
 @pytest.mark.parametrize("option", [{"queue": "slow"}, {"priority": 3}, {"routing_key": "a.b"}])
-def test_an_option_of_routing_reaches_the_task(option: Any, new_models: None) -> None:
+def test_a_routing_option_reaches_the_task(option: Any, new_models: None) -> None:
     Order.add_to_class("numbers", model_task(**option)(numbers))
 
     ((name, value),) = option.items()
@@ -246,14 +246,14 @@ def test_the_base_of_a_method_is_any_task_class(new_models: None) -> None:
     assert Base.begun.pop()[0].endswith("Order.numbers")
 
 
-def test_the_options_of_a_task_class_come_with_it(new_models: None) -> None:
+def test_the_options_of_a_task_class_apply(new_models: None) -> None:
     special = type("Special", (Base,), {"special": None, "abstract": True})
     Order.add_to_class("numbers", model_task(base=special, special="yes")(numbers))
 
     assert Order.numbers.task.special == "yes"  # type: ignore[attr-defined]
 
 
-def test_a_method_retries_by_itself(new_models: None) -> None:
+def test_autoretry_for_retries_a_method(new_models: None) -> None:
     seen = []
 
     def go(self: Any) -> str:

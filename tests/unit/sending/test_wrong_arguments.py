@@ -104,7 +104,7 @@ WAYS: dict[str, Callable[[Any, Any, Any], Any]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("name", "args", "kwargs", "message"), WRONG)
-def test_what_an_instance_was_given_is_counted(
+def test_arguments_on_an_instance_are_counted_without_self(
     way: str, name: str, args: Any, kwargs: Any, message: str, pallet: Any, sent: Sent
 ) -> None:
     owner = "Stamped" if name == "stamp" else "Pallet"
@@ -144,14 +144,14 @@ def test_the_error_on_the_class_is_pythons(
 
 
 @pytest.mark.parametrize("name", ["count", "count_bound"])
-def test_what_a_class_method_was_given_is_counted(name: str, sent: Sent) -> None:
+def test_arguments_of_a_class_method_are_counted(name: str, sent: Sent) -> None:
     assert error_of(lambda: getattr(Pallet, name).delay(1, 2)) == (
         f"Pallet.{name}() takes 1 positional argument but 2 were given"
     )
     assert sent() == []
 
 
-def test_what_a_bulk_was_given_beside_its_rows_is_counted(sent: Sent) -> None:
+def test_arguments_of_a_bulk_are_counted_without_its_rows(sent: Sent) -> None:
     assert error_of(lambda: Pallet.move.bulk_delay([5], 1, 2, 3, note="")) == (
         "Pallet.move() takes from 1 to 2 positional arguments but 3 were given"
     )
@@ -167,7 +167,7 @@ def test_arguments_without_typing_are_not_checked(pallet: Any, sent: Sent) -> No
     assert len(sent()) == 1
 
 
-def test_a_type_error_of_anything_else_is_left_as_it_is(pallet: Any) -> None:
+def test_an_unrelated_type_error_is_unchanged(pallet: Any) -> None:
     def fail(*args: Any, **kwargs: Any) -> None:
         raise TypeError("of something else") from LookupError("that has a cause")
 
@@ -237,7 +237,7 @@ def test_a_parameter_may_be_named_as_an_option(pallet: Any, sent: Sent) -> None:
     assert [message.headers["expires"] for message in sent()] == [None, None, None]
 
 
-def test_a_row_does_not_take_what_bulks_take(pallet: Any) -> None:
+def test_sending_one_row_does_not_take_options_of_bulks(pallet: Any) -> None:
     found = error_of(lambda: pallet.stamp.delay("x", batch_size=5))
 
     assert found.startswith("Stamped.stamp() got an unexpected keyword argument 'batch_size'")

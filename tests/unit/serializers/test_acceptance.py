@@ -28,13 +28,13 @@ def test_a_serializer_that_no_worker_accepts_is_refused(name: str, settings: Any
     )
 
 
-def test_a_content_type_is_accepted_as_well(name: str, settings: Any) -> None:
+def test_a_content_type_is_accepted_too(name: str, settings: Any) -> None:
     settings.CELERY_ACCEPT_CONTENT = [registry.name_to_type[name]]
 
     encode(call_body([1]), name)
 
 
-def test_a_result_needs_not_be_accepted_here(name: str, settings: Any) -> None:
+def test_a_result_serializer_need_not_be_accepted_here(name: str, settings: Any) -> None:
     settings.CELERY_ACCEPT_CONTENT = ["json"]
 
     assert decode(encode({"status": "SUCCESS", "result": 1}, name), name)["result"] == 1

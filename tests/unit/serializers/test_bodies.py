@@ -184,7 +184,7 @@ def test_a_call_whose_header_is_truncated_fails_in_the_task(name: str, unsealed:
 
 
 @pytest.mark.parametrize("name", ["cereal-json", "cereal-yaml"])
-def test_bytes_that_are_no_text_are_refused(name: str) -> None:
+def test_bytes_that_are_not_text_are_refused(name: str) -> None:
     with pytest.raises(DecodeError) as caught:
         decode(b"\xff\xfe\n", name)
 
@@ -291,7 +291,7 @@ def test_a_version_of_another_kind_is_refused(name: str, version: Any, unsealed:
     "blob",
     ["", "5", "[]", "[1]", '["dhl"]', '[["dhl"]]', '[["dhl"],{},{}]', '[["dhl"],5]', "{}", "null"],
 )
-def test_a_blob_that_is_no_arguments_fails_in_the_task(blob: str) -> None:
+def test_a_blob_without_arguments_fails_in_the_task(blob: str) -> None:
     payload = with_header("cereal-json", {"call": len(blob)}, blob)
 
     args, kwargs, _ = decode(payload, "cereal-json")
@@ -336,7 +336,7 @@ def test_any_changed_byte_gives_a_value_or_an_error_of_decoding(name: str) -> No
 
 
 @pytest.mark.parametrize("embed", ["[[1,2]]", "{}{}", '{"x":1}', "5", '"abc"'])
-def test_an_embed_that_is_no_canvas_fails_in_the_task(embed: str) -> None:
+def test_an_embed_that_is_not_a_canvas_fails_in_the_task(embed: str) -> None:
     payload = '{"cereal":1,"call":7,"embed":%d}\n[[],{}]%s' % (len(embed), embed)  # noqa: UP031
 
     args, kwargs, found = decode(payload, "cereal-json")
@@ -355,7 +355,7 @@ def test_a_worker_gets_three_parts_whatever_a_header_says(name: str) -> None:
             unpack(args, kwargs)
 
 
-def test_self_that_is_sent_by_the_tasks_name_is_self_as_well(name: str) -> None:
+def test_self_arrives_when_the_task_is_sent_by_name(name: str) -> None:
     order = stored(Order, pk=5)
 
     _, kwargs, _ = decode(encode(call_body(["dhl"], {"this": order}), name), name)

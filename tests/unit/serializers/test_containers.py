@@ -17,7 +17,7 @@ from ..bodies import NO_EMBED, decode, encode, stored, trip, unpack
 pytestmark = pytest.mark.django_db(databases=["default", "archive"])
 
 
-def test_arguments_that_came_are_sent_again_without_a_query(
+def test_received_arguments_are_sent_again_without_a_query(
     name: str, django_assert_num_queries: Any
 ) -> None:
     order, this = stored(Order, pk=5), stored(Customer, pk=7)
@@ -33,7 +33,7 @@ def test_arguments_that_came_are_sent_again_without_a_query(
     }
 
 
-def test_arguments_that_came_are_arguments_of_another_call_without_a_query(
+def test_received_arguments_are_passed_to_another_call_without_a_query(
     name: str, django_assert_num_queries: Any
 ) -> None:
     order = stored(Order, pk=5)
@@ -98,9 +98,7 @@ def test_the_containers_pickle_small_and_without_a_query(
     assert embed == NO_EMBED
 
 
-def test_the_containers_that_came_through_a_pipe_fetch(
-    name: str, django_assert_num_queries: Any
-) -> None:
+def test_containers_from_a_pipe_fetch_their_rows(name: str, django_assert_num_queries: Any) -> None:
     order = Order.objects.create()
     args, kwargs, _ = pickle.loads(pickle.dumps(trip(name, [order], {"other": [order]})))
 

@@ -70,17 +70,17 @@ def test_an_empty_key_is_an_error_of_the_checks(given: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("given", EMPTY, ids=str)
-def test_a_worker_with_tasks_of_ours_stops_as_it_starts(given: dict[str, Any]) -> None:
+def test_a_worker_with_row_tasks_stops_as_it_starts(given: dict[str, Any]) -> None:
     with override_settings(**given), pytest.raises(ImproperlyConfigured):
         MessageChecks(mock.Mock(app=app))
 
 
-def test_a_worker_without_tasks_of_ours_starts() -> None:
+def test_a_worker_without_row_tasks_starts() -> None:
     with override_settings(SECRET_KEY_FALLBACKS=[""]):
         MessageChecks(mock.Mock(app=SimpleNamespace(tasks={}, conf=app.conf)))
 
 
-def test_what_is_said_of_an_empty_key() -> None:
+def test_the_error_of_an_empty_key_says_what_to_do() -> None:
     with override_settings(SECRET_KEY=" ", SECRET_KEY_FALLBACKS=["former", ""]):
         with pytest.raises(ImproperlyConfigured) as caught:
             signing.sign(b"\x01", b"content")
@@ -96,7 +96,7 @@ def test_what_is_said_of_an_empty_key() -> None:
     assert str(caught.value) == f"{found.msg} {found.hint}"
 
 
-def test_fallbacks_of_signing_keys_take_the_place_of_those_of_the_secret_key() -> None:
+def test_fallbacks_of_the_signing_key_replace_those_of_the_secret_key() -> None:
     given = {"SIGNING_KEY": "own", "SIGNING_KEY_FALLBACKS": []}
     with override_settings(SECRET_KEY_FALLBACKS=[""], CEREAL_METHODS=given):
         assert signing.weak_keys() == ""

@@ -184,7 +184,7 @@ def test_every_kind_of_body_is_kept() -> None:
 
 @pytest.mark.parametrize("kind", BODIES)
 @pytest.mark.parametrize("name", ["cereal-json", "cereal-yaml", "cereal-msgpack"])
-def test_the_format_changes_with_its_version_only(
+def test_the_format_changes_only_with_its_version(
     name: str, kind: str, request: pytest.FixtureRequest
 ) -> None:
     if kind in EAGER:

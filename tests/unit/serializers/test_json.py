@@ -38,7 +38,7 @@ LOOKALIKES: list[Any] = [
 
 
 @pytest.mark.parametrize("value", LOOKALIKES, ids=json.dumps)
-def test_data_that_looks_like_a_reference_arrives_as_it_was(value: Any) -> None:
+def test_data_that_looks_like_a_reference_arrives_unchanged(value: Any) -> None:
     args, kwargs, _ = trip("cereal-json", [value], {"value": value})
 
     assert unpack(args, kwargs) == ((value,), {"value": value})
@@ -82,7 +82,7 @@ def test_data_that_looks_like_a_reference_comes_through_a_pipe() -> None:
     ],
     ids=repr,
 )
-def test_values_that_kombus_json_carries_arrive_as_they_were(value: Any) -> None:
+def test_values_of_kombus_json_arrive_unchanged(value: Any) -> None:
     args, kwargs, _ = trip("cereal-json", [{"deep": [value]}])
 
     (found,), _ = unpack(args, kwargs)
@@ -103,7 +103,7 @@ def test_values_that_kombus_json_carries_arrive_as_they_were(value: Any) -> None
     ],
     ids=repr,
 )
-def test_any_value_arrives_as_from_kombus_own_json(value: Any) -> None:
+def test_any_value_arrives_as_with_kombus_json(value: Any) -> None:
     args, kwargs, _ = trip("cereal-json", [value])
 
     assert unpack(args, kwargs) == ((kombu_loads(kombu_dumps(value)),), {})

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "archive"])
 @pytest.mark.parametrize(
     "value", [{1: "a", "b": 2}, b"\x00\xff", 2**63, -(2**63), 1.5, None, True, [[]]], ids=repr
 )
-def test_values_that_kombus_msgpack_carries_arrive_as_they_were(value: Any) -> None:
+def test_values_of_kombus_msgpack_arrive_unchanged(value: Any) -> None:
     order = Order.objects.create()
     args, kwargs, _ = trip("cereal-msgpack", [value, order])
 
@@ -45,7 +45,7 @@ def test_a_number_that_is_too_large_is_refused() -> None:
 
 
 @pytest.mark.parametrize("code", [0, 0x43, 127])
-def test_an_extension_type_of_the_users_arrives_or_is_refused_when_it_is_sent(code: int) -> None:
+def test_a_custom_extension_type_arrives_or_is_refused_when_it_is_sent(code: int) -> None:
     value = msgpack.ExtType(code, b"0")
 
     try:
@@ -58,7 +58,7 @@ def test_an_extension_type_of_the_users_arrives_or_is_refused_when_it_is_sent(co
     assert args.with_references()[1] == value
 
 
-def test_a_timestamp_arrives_as_it_was() -> None:
+def test_a_timestamp_arrives_unchanged() -> None:
     args, kwargs, _ = trip("cereal-msgpack", [msgpack.Timestamp(5, 6)])
 
     assert unpack(args, kwargs) == ((msgpack.Timestamp(5, 6),), {})

@@ -34,7 +34,7 @@ def test_a_value_that_contains_itself_is_deep() -> None:
     assert is_deep(value)
 
 
-def test_a_value_that_is_named_many_times_is_looked_at_once() -> None:
+def test_a_value_that_occurs_many_times_is_inspected_once() -> None:
     value: Any = []
     for _ in range(100):
         value = [value] * 10

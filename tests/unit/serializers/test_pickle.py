@@ -39,7 +39,7 @@ NAME = "cereal-pickle"
     ],
     ids=repr,
 )
-def test_any_python_value_arrives_as_it_was(value: Any) -> None:
+def test_any_python_value_arrives_unchanged(value: Any) -> None:
     args, kwargs, _ = trip(NAME, [value])
 
     (found,), _ = unpack(args, kwargs)
@@ -92,7 +92,7 @@ def test_objects_that_are_filled_while_they_are_unpickled_are_shown_too() -> Non
     assert Trap.sprung == []
 
 
-def test_a_blob_is_of_no_use_to_another_unpickler() -> None:
+def test_another_unpickler_cannot_read_a_blob() -> None:
     payload = encode(call_body([stored(Order, pk=5)]), NAME)
     blob = payload[payload.index(b"\n", 33) + 1 :]
 
@@ -114,7 +114,7 @@ def test_a_plain_pickle_of_an_instance_is_the_instance() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_hook_of_models_is_touched(name: str) -> None:
+def test_the_hooks_of_models_are_not_changed(name: str) -> None:
     hooks = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__deepcopy__")
     before = {hook: getattr(Order, hook, None) for hook in hooks}
     own = {hook: models.Model.__dict__.get(hook) for hook in hooks}
@@ -127,7 +127,7 @@ def test_no_hook_of_models_is_touched(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["pickle", "json", "yaml", "msgpack"])
-def test_kombus_own_serializers_stay_as_they_are(name: str) -> None:
+def test_kombus_serializers_are_not_changed(name: str) -> None:
     codec = registry._encoders[name]
     decoder = registry._decoders[codec.content_type]
 

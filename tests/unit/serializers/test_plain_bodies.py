@@ -60,7 +60,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return found
 
 
-def test_a_body_without_references_is_kombus(name: str) -> None:
+def test_a_body_without_references_equals_kombus(name: str) -> None:
     for kind, value in VALUES.items():
         payload = encode(value, name)
 
@@ -112,7 +112,7 @@ def test_a_call_without_references_is_decoded_to_lists_and_dicts(name: str) -> N
         ("cereal-msgpack", b"\x93\x91\xa3dhl\x80\xc0"),
     ],
 )
-def test_a_call_that_others_wrote_is_read(name: str, payload: Any) -> None:
+def test_a_call_written_by_kombu_is_read(name: str, payload: Any) -> None:
     args, kwargs, embed = consume(payload, name)
 
     assert (args, kwargs) == (["dhl"], {})
@@ -122,7 +122,7 @@ def test_a_call_that_others_wrote_is_read(name: str, payload: Any) -> None:
 @pytest.mark.parametrize(
     "payload", ['{"cereal": 1}', '{\n "cereal": 1\n}\n', '{"cereal":"muesli"}']
 )
-def test_data_of_others_that_begins_like_a_header_is_data(payload: str) -> None:
+def test_foreign_data_that_begins_like_a_header_stays_data(payload: str) -> None:
     assert decode(payload, "cereal-json") == json.loads(payload)
 
 
@@ -153,16 +153,14 @@ def test_one_reference_anywhere_gives_a_body_its_header(name: str) -> None:
 
 
 @pytest.mark.django_db
-def test_the_rows_of_a_queryset_are_asked_for_once(
-    name: str, django_assert_num_queries: Any
-) -> None:
+def test_the_rows_of_a_queryset_are_fetched_once(name: str, django_assert_num_queries: Any) -> None:
     Order.objects.create()
 
     with django_assert_num_queries(1):
         encode(call_body([{"a": 1}, [Order.objects.all()]]), name)
 
 
-def test_what_comes_before_the_first_reference_alone_is_encoded_twice() -> None:
+def test_only_what_precedes_the_first_reference_is_encoded_twice() -> None:
     seen = []
 
     class Spy:
@@ -315,7 +313,7 @@ def test_a_signed_body_has_its_header_without_references_too() -> None:
     assert isinstance(decode(payload, "cereal-pickle")[0], LazyArgs)
 
 
-def test_arguments_that_a_record_tells_are_plain(name: str) -> None:
+def test_arguments_in_a_record_are_plain(name: str) -> None:
     args, kwargs, _ = decode(encode(call_body([ORDER], {"a": 1}), name), name)
     record = {"status": "SUCCESS", "result": 1, "args": args, "kwargs": kwargs}
 

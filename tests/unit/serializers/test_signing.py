@@ -143,7 +143,7 @@ def test_a_forged_body_is_never_unpickled() -> None:
     assert Trap.sprung == []
 
 
-def test_a_plain_pickle_is_no_body() -> None:
+def test_a_plain_pickle_is_not_a_body() -> None:
     with pytest.raises(DecodeError) as caught:
         decode(pickle.dumps(((Trap("it"),), {}, {})), NAME)
 
@@ -180,7 +180,7 @@ def test_a_newer_version_of_the_header_is_refused_although_it_is_signed() -> Non
     )
 
 
-def test_a_key_of_its_own_signs() -> None:
+def test_signing_key_signs() -> None:
     with override_settings(CEREAL_METHODS={"SIGNING_KEY": "its own"}):
         payload = encode(call_body([1]), NAME)
         assert read(payload) == ((1,), {})
@@ -188,7 +188,7 @@ def test_a_key_of_its_own_signs() -> None:
     assert is_refused(payload)
 
 
-def test_the_key_of_its_own_takes_the_place_of_the_secret_key() -> None:
+def test_signing_key_replaces_the_secret_key() -> None:
     payload = encode(call_body([1]), NAME)
 
     with override_settings(CEREAL_METHODS={"SIGNING_KEY": "its own"}):
@@ -204,7 +204,7 @@ def test_a_fallback_of_the_secret_key_verifies() -> None:
         assert read(payload) == ((1,), {})
 
 
-def test_a_fallback_of_the_key_of_its_own_verifies() -> None:
+def test_a_fallback_of_signing_key_verifies() -> None:
     with override_settings(CEREAL_METHODS={"SIGNING_KEY": "old"}):
         payload = encode(call_body([1]), NAME)
 
@@ -214,7 +214,7 @@ def test_a_fallback_of_the_key_of_its_own_verifies() -> None:
         assert read(payload) == ((1,), {})
 
 
-def test_the_secret_keys_fallbacks_verify_beside_a_key_of_its_own() -> None:
+def test_fallbacks_of_the_secret_key_verify_beside_signing_key() -> None:
     payload = encode(call_body([1]), NAME)
 
     with override_settings(
@@ -223,7 +223,7 @@ def test_the_secret_keys_fallbacks_verify_beside_a_key_of_its_own() -> None:
         assert read(payload) == ((1,), {})
 
 
-def test_fallbacks_of_its_own_take_the_place_of_the_secret_keys() -> None:
+def test_signing_key_fallbacks_replace_those_of_the_secret_key() -> None:
     payload = encode(call_body([1]), NAME)
 
     with override_settings(
@@ -262,7 +262,7 @@ def test_a_signature_is_of_32_bytes_of_hmac_sha256_by_a_derived_key() -> None:
 
 
 @pytest.mark.parametrize("keys", [{"SIGNING_KEY": "the-secret-one", "SIGNING_KEY_FALLBACKS": 5}])
-def test_no_key_is_in_the_message_of_an_error(keys: dict[str, Any]) -> None:
+def test_errors_do_not_quote_keys(keys: dict[str, Any]) -> None:
     with (
         override_settings(CEREAL_METHODS=keys),
         pytest.raises(ImproperlyConfigured) as caught,
@@ -272,7 +272,7 @@ def test_no_key_is_in_the_message_of_an_error(keys: dict[str, Any]) -> None:
     assert str(caught.value) == "CEREAL_METHODS['SIGNING_KEY_FALLBACKS'] must be a list of strings."
 
 
-def test_no_key_is_in_the_message_of_a_mismatch() -> None:
+def test_a_mismatch_does_not_quote_keys() -> None:
     keys = {"SIGNING_KEY": "the-secret-one", "SIGNING_KEY_FALLBACKS": ["the-secret-two"]}
     payload = encode(call_body([1]), NAME)
 

@@ -112,7 +112,7 @@ def _reports(error: BaseException) -> list[str]:
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_no_key_is_in_what_is_reported_of_a_mismatch(keys: bytes, debug: bool) -> None:
+def test_error_reports_of_a_mismatch_do_not_show_keys(keys: bytes, debug: bool) -> None:
     args, kwargs, embed = decode(keys, NAME)
     told = [repr(args.call), repr(embed), repr(pickle.dumps((args, kwargs, embed)))]
     with override_settings(DEBUG=debug):
@@ -132,7 +132,7 @@ def test_no_key_is_in_what_is_reported_of_a_mismatch(keys: bytes, debug: bool) -
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_no_key_is_in_what_is_reported_of_wrong_settings(debug: bool) -> None:
+def test_error_reports_of_wrong_settings_do_not_show_keys(debug: bool) -> None:
     with override_settings(**WRONG, DEBUG=debug):
         try:
             encode(call_body([1]), NAME)
@@ -146,7 +146,7 @@ def test_no_key_is_in_what_is_reported_of_wrong_settings(debug: bool) -> None:
     assert [around(text) for text in told if MARK in text] == []
 
 
-def test_no_key_is_in_celerys_report_of_its_settings() -> None:
+def test_celerys_report_of_settings_does_not_show_keys() -> None:
     with warnings.catch_warnings():  # it asks Django for settings that are deprecated, too
         warnings.simplefilter("ignore")
         told = [app.bugreport(), app.conf.humanize(with_defaults=True, censored=True)]
@@ -154,7 +154,7 @@ def test_no_key_is_in_celerys_report_of_its_settings() -> None:
     assert [text for text in told if settings.SECRET_KEY in text] == []
 
 
-def test_no_key_is_logged(keys: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_keys_are_not_logged(keys: bytes, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         decode(keys, NAME)
         unpack(*decode(encode(call_body([1]), NAME), NAME)[:2])
@@ -162,7 +162,7 @@ def test_no_key_is_logged(keys: bytes, caplog: pytest.LogCaptureFixture) -> None
     assert MARK not in caplog.text
 
 
-def test_no_signing_function_keeps_a_key_in_what_it_shows() -> None:
+def test_signing_functions_do_not_keep_keys_in_local_variables() -> None:
     with override_settings(**KEYS):
         signing.verify(b"0" * 32, b"", b"content")
         shown = [repr(getattr(signing, name)) for name in vars(signing)]

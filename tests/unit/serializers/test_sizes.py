@@ -70,7 +70,7 @@ def test_a_message_of_many_rows_is_less_than_half_of_their_pickle() -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_row_that_is_named_again_costs_its_place_only(name: str) -> None:
+def test_repeating_a_row_costs_only_its_index(name: str) -> None:
     once = size(encode(call_body([[order()]]), name))
     ten_times = size(encode(call_body([[order() for _ in range(10)]]), name))
 

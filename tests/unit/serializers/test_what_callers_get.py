@@ -69,7 +69,7 @@ def ways(name: str) -> dict[str, Callable[..., Any]]:
     }
 
 
-def test_a_serializer_that_is_not_accepted_is_what_the_caller_gets(
+def test_the_caller_gets_the_error_of_a_serializer_that_is_not_accepted(
     name: str, sent: Sent, settings: Any
 ) -> None:
     settings.CELERY_ACCEPT_CONTENT = ["json", "pickle"]

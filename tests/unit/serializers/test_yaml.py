@@ -48,7 +48,7 @@ def test_data_that_looks_like_a_reference_arrives_beside_one(value: Any) -> None
     ],
     ids=repr,
 )
-def test_values_that_kombus_yaml_carries_arrive_as_they_were(value: Any) -> None:
+def test_values_of_kombus_yaml_arrive_unchanged(value: Any) -> None:
     args, kwargs, _ = trip("cereal-yaml", [value])
 
     (found,), _ = unpack(args, kwargs)

@@ -140,7 +140,7 @@ def test_querysets_are_the_rows_that_they_have(order: Order, other: Order) -> No
     tasks.assert_not_sent(total, Order.objects.filter(pk=5))
 
 
-def test_a_failed_assertion_shows_what_was_sent_instead(order: Order, other: Order) -> None:
+def test_a_failed_assertion_shows_what_was_sent(order: Order, other: Order) -> None:
     with record_tasks() as tasks:
         order.ship.delay("ups", express=True)
         other.count.apply_async(countdown=60, queue="slow")
@@ -155,7 +155,7 @@ def test_a_failed_assertion_shows_what_was_sent_instead(order: Order, other: Ord
     )
 
 
-def test_other_assertions_show_it_too(order: Order) -> None:
+def test_other_assertions_show_what_was_sent_too(order: Order) -> None:
     with record_tasks() as tasks:
         with pytest.raises(AssertionError) as nothing:
             tasks.assert_sent(Order.ship)
@@ -177,7 +177,7 @@ def test_other_assertions_show_it_too(order: Order) -> None:
     tasks.assert_num_sent(1, Order.ship)
 
 
-def test_long_lists_are_cut(order: Order) -> None:
+def test_long_lists_are_truncated(order: Order) -> None:
     with record_tasks() as tasks:
         for _ in range(52):
             order.count.delay()

@@ -17,7 +17,7 @@ from .calls import values_of
 pytestmark = pytest.mark.django_db
 
 
-def test_what_waits_for_a_commit_is_sent_when_it_would_come(order: Order) -> None:
+def test_messages_that_wait_for_a_commit_are_sent_when_it_would_happen(order: Order) -> None:
     with record_tasks() as tasks:
         with transaction.atomic():
             order.ship_on_commit.delay()
@@ -39,14 +39,14 @@ def test_what_waits_for_a_commit_is_sent_when_it_would_come(order: Order) -> Non
         assert [len(sent.chain) for sent in tasks] == [0, 0, 1, 0, 0, 0]
 
 
-def test_what_waits_for_a_commit_is_sent_at_the_end(order: Order) -> None:
+def test_messages_that_wait_for_a_commit_are_sent_at_the_end(order: Order) -> None:
     with record_tasks() as tasks:
         order.ship.delay_on_commit("dhl")
 
     tasks.assert_sent(order.ship, "dhl")
 
 
-def test_what_was_rolled_back_is_never_sent(order: Order) -> None:
+def test_rolled_back_messages_are_never_sent(order: Order) -> None:
     with record_tasks() as tasks:
         with pytest.raises(ZeroDivisionError), transaction.atomic():
             order.ship.delay_on_commit("dhl")
@@ -88,7 +88,7 @@ def test_callbacks_from_before_the_recording_do_not_run(order: Order) -> None:
     assert values_of(tasks) == [("ship", 5, "dhl")]
 
 
-def test_commits_may_be_left_to_django(order: Order) -> None:
+def test_commits_can_be_left_to_django(order: Order) -> None:
     with record_tasks(commit=False) as tasks:
         with TestCase.captureOnCommitCallbacks(execute=True) as callbacks:
             order.ship.delay_on_commit("dhl")

@@ -79,7 +79,7 @@ def test_routes_are_followed(order: Order, routes: Callable[[Any], None]) -> Non
     assert shown(tasks[:1]) == ["shop.Order.ship <shop.Order 5> 'dhl' (queue 'mail')"]
 
 
-def test_canvases_show_what_will_follow(order: Order, other: Order) -> None:
+def test_canvases_show_the_calls_that_follow(order: Order, other: Order) -> None:
     with record_tasks() as tasks:
         chain(order.ship.s("dhl"), other.trace.s(), order.count.si()).delay()
         group(order.ship.s("a"), other.ship.s("b")).delay()

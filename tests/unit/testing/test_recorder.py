@@ -21,7 +21,7 @@ from .calls import values_of
 pytestmark = pytest.mark.django_db
 
 
-def test_what_is_sent_is_recorded_and_not_sent(order: Order, sent: Callable[[], list[Any]]) -> None:
+def test_messages_are_recorded_and_not_sent(order: Order, sent: Callable[[], list[Any]]) -> None:
     with record_tasks() as tasks:
         result = order.ship.delay("dhl", express=True)
 
@@ -102,7 +102,7 @@ def test_recorders_may_end_in_any_order(order: Order, sent: Callable[[], list[An
     assert sent() == []
 
 
-def test_another_app_is_recorded_by_itself() -> None:
+def test_another_app_is_recorded_separately() -> None:
     printed = run_program("recorded_app")
 
     assert printed.splitlines() == ["8", "['double'] ['tests.shop.tasks.plain']"]

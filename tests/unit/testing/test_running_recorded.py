@@ -33,7 +33,7 @@ def test_a_task_runs_once(order: Order) -> None:
     assert order.tries == 2
 
 
-def test_nothing_is_left_in_the_database_that_was_in_the_test(order: Order) -> None:
+def test_effects_of_tasks_are_rolled_back_with_the_test_s_transaction(order: Order) -> None:
     with pytest.raises(ZeroDivisionError), transaction.atomic(), record_tasks() as tasks:
         order.count.delay()
         tasks.run()
@@ -43,7 +43,7 @@ def test_nothing_is_left_in_the_database_that_was_in_the_test(order: Order) -> N
     assert order.tries == 0
 
 
-def test_a_failure_is_raised_when_all_is_done(order: Order, other: Order) -> None:
+def test_a_failure_is_raised_after_all_tasks_have_run(order: Order, other: Order) -> None:
     with record_tasks() as tasks:
         failed = order.fail.delay()
         other.count.delay()
@@ -59,7 +59,7 @@ def test_a_failure_is_raised_when_all_is_done(order: Order, other: Order) -> Non
     assert other.tries == 1
 
 
-def test_failures_can_be_looked_at_instead(order: Order) -> None:
+def test_failures_can_be_inspected_instead(order: Order) -> None:
     with record_tasks() as tasks:
         failed = order.fail.delay()
         assert len(tasks.run(propagate=False)) == 1
@@ -67,7 +67,7 @@ def test_failures_can_be_looked_at_instead(order: Order) -> None:
     assert failed.state == "FAILURE"
 
 
-def test_rows_that_are_gone_discard_a_task(order: Order) -> None:
+def test_missing_rows_discard_a_task(order: Order) -> None:
     with record_tasks() as tasks:
         result = order.ship_or_not.delay()
         Order.objects.all().delete()
@@ -99,7 +99,7 @@ def test_bulks_have_one_result(order: Order, other: Order) -> None:
             assert result.get(propagate=False)[0] == "5"
 
 
-def test_what_tasks_send_runs_too_after_their_commits(
+def test_messages_that_tasks_send_run_after_their_commits(
     order: Order, other: Order, new_models: None
 ) -> None:
     class Sender(models.Model):
@@ -122,7 +122,7 @@ def test_what_tasks_send_runs_too_after_their_commits(
     assert all(each.has_run for each in tasks)
 
 
-def test_a_task_that_sends_itself_for_ever_is_stopped(order: Order, new_models: None) -> None:
+def test_a_task_that_sends_itself_endlessly_is_stopped(order: Order, new_models: None) -> None:
     class Endless(models.Model):
         class Meta:
             app_label = "shop"
@@ -145,7 +145,7 @@ def test_a_task_that_sends_itself_for_ever_is_stopped(order: Order, new_models: 
     )
 
 
-def test_a_task_that_this_process_lacks_cannot_run(order: Order) -> None:
+def test_an_unknown_task_cannot_run(order: Order) -> None:
     with record_tasks() as tasks:
         app.send_task("billing.charge", [5])
         order.count.delay()
@@ -162,7 +162,7 @@ def test_a_task_that_this_process_lacks_cannot_run(order: Order) -> None:
     assert not tasks[0].has_run
 
 
-def test_nothing_runs_when_the_recording_is_over(order: Order) -> None:
+def test_nothing_runs_after_the_recording_has_ended(order: Order) -> None:
     with record_tasks() as tasks:
         order.count.delay()
     with pytest.raises(RecordingError) as caught:
@@ -193,7 +193,7 @@ def test_a_task_cannot_run_the_recorder(new_models: None) -> None:
             tasks.run()
 
 
-def test_a_result_is_not_waited_for(order: Order) -> None:
+def test_waiting_for_a_result_is_refused(order: Order) -> None:
     with record_tasks() as tasks:
         result = order.count.delay()
         with pytest.raises(RecordingError) as caught:
@@ -222,7 +222,7 @@ def test_revoked_and_expired_tasks_do_not_run(order: Order) -> None:
     assert (revoked.state, expired.state) == ("REVOKED", "REVOKED")
 
 
-def test_a_serializer_that_workers_refuse(order: Order) -> None:
+def test_a_serializer_that_workers_refuse_is_refused(order: Order) -> None:
     with record_tasks() as tasks:
         plain.apply_async([1], serializer="yaml")
         with pytest.raises(RecordingError) as caught:
@@ -243,7 +243,7 @@ def test_compressed_messages(order: Order) -> None:
     tasks.assert_sent(order.trace, "x")
 
 
-def test_what_a_worker_in_this_process_has_prepared_is_left_to_it(order: Order) -> None:
+def test_a_worker_in_this_process_keeps_what_it_has_prepared(order: Order) -> None:
     with mock.patch.object(number_of, "__trace__") as prepared, record_tasks() as tasks:
         number_of.delay(order)
         tasks.run()
@@ -284,7 +284,7 @@ def test_fetches_are_counted(order: Order, other: Order) -> None:
     assert len(made) == 3
 
 
-def test_fetches_are_counted_with_what_is_fetched_along(order: Order) -> None:
+def test_fetches_of_related_rows_are_counted(order: Order) -> None:
     with record_tasks() as tasks:
         order.summary.delay()
         with assert_num_fetches(2):

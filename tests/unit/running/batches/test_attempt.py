@@ -116,7 +116,7 @@ def seen() -> Iterator[list[tuple[str, Any]]]:
         getattr(signals, name).disconnect(receiver)
 
 
-def test_a_request_is_that_of_a_message_for_the_row_alone() -> None:
+def test_a_request_equals_that_of_a_message_for_one_row() -> None:
     message = Context(
         {
             "id": "batch",

@@ -46,7 +46,7 @@ def keep(batch_id: str, text: str) -> None:
     path.write_text(text)
 
 
-def test_rows_end_each_in_its_own_way(sent: Sent) -> None:
+def test_each_row_ends_independently(sent: Sent) -> None:
     model = odd_orders()
     rows = rows_of(model, "a", "fails", "ignored", "retries", "b", "gone")
     message, result = send(sent, model, rows)
@@ -192,7 +192,7 @@ def test_a_row_that_kills_its_process_fails(sent: Sent, header: int) -> None:
     ]
 
 
-def test_a_row_may_kill_its_process_some_times(sent: Sent) -> None:
+def test_a_row_may_kill_its_process_a_few_times(sent: Sent) -> None:
     model = odd_orders()
     message, result = send(sent, model, rows_of(model, "a", "b"))
     keep(message.headers["id"], ">0\n" * 4)
@@ -229,7 +229,7 @@ def test_after_a_time_limit_the_rest_is_sent(sent: Sent) -> None:
     assert result.counts() == Counts(4, succeeded=3, failed=1)
 
 
-def test_a_time_limit_between_two_rows_fails_none(sent: Sent) -> None:
+def test_a_time_limit_between_two_rows_fails_no_row(sent: Sent) -> None:
     model = odd_orders()
     message, result = send(sent, model, rows_of(model, "a", "b"))
 
@@ -241,7 +241,7 @@ def test_a_time_limit_between_two_rows_fails_none(sent: Sent) -> None:
     assert result.counts() == Counts(2, succeeded=2)
 
 
-def test_a_batch_that_has_used_its_time_goes_on_in_another_message(sent: Sent) -> None:
+def test_a_batch_that_has_used_its_time_continues_in_another_message(sent: Sent) -> None:
     model = odd_orders(time_limit=0.000001)
     message, result = send(sent, model, rows_of(model, "a", "b"))
 
@@ -340,7 +340,7 @@ def test_rows_that_are_locked_together_end_together(sent: Sent) -> None:
 
 
 @pytest.mark.usefixtures("locking")
-def test_a_lock_that_could_not_be_had_is_retried(sent: Sent) -> None:
+def test_a_held_lock_is_retried(sent: Sent) -> None:
     model = odd_orders(select_for_update={"batch": True})
     message, result = send(sent, model, rows_of(model, "a", "b"))
 
@@ -356,7 +356,7 @@ def test_a_lock_that_could_not_be_had_is_retried(sent: Sent) -> None:
 
 
 @pytest.mark.parametrize("error", [None, SoftTimeLimitExceeded()])
-def test_a_batch_that_took_its_time_waits_for_the_result_backend(
+def test_a_long_batch_waits_for_the_result_backend(
     sent: Sent, monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
     monkeypatch.setattr(batch, "_QUICK", 0.0)

@@ -27,7 +27,7 @@ def test_crashes_at_another_row_are_counted_anew() -> None:
     assert Events.read(">0\n>0\n>1\n") == Events(started=1, crashes=1)
 
 
-def test_what_was_cut_off_is_left_out() -> None:
+def test_a_truncated_line_is_left_out() -> None:
     assert Events.read('>0\n=1\n>1\n="cut o') == Events(["=1"], started=1, crashes=1)
 
 

@@ -77,7 +77,7 @@ def test_an_unavailable_backend_is_logged(
     assert list(journals.iterdir()) == []
 
 
-def test_other_tasks_are_left_alone(batch_id: str, journals: Path) -> None:
+def test_other_tasks_are_not_changed(batch_id: str, journals: Path) -> None:
     signals.task_postrun.send(sender=None, task_id=batch_id, state=SUCCESS)
 
     assert len(list(journals.iterdir())) == 1

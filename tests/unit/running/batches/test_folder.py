@@ -23,7 +23,7 @@ def fresh(journals: Path) -> Path:
     return journals
 
 
-def test_the_directory_is_the_user_s_alone(fresh: Path) -> None:
+def test_only_the_user_can_access_the_directory(fresh: Path) -> None:
     assert path_of("the-id") == fresh / "the-id"
     assert stat.S_IMODE(fresh.stat().st_mode) == 0o700
 

@@ -23,7 +23,7 @@ def opened() -> Journal:
     return found
 
 
-def test_another_process_finds_what_has_ended_and_what_has_started(opened: Journal) -> None:
+def test_another_process_reads_which_rows_ended_and_started(opened: Journal) -> None:
     opened.start(0)
     opened.end("=5", at_once=False)
     opened.start(1)
@@ -36,7 +36,7 @@ def test_another_process_finds_what_has_ended_and_what_has_started(opened: Journ
     assert events == Events(["=5", "~"], started=2, crashes=1)
 
 
-def test_a_journal_goes_on_with_the_lines_that_it_found(opened: Journal) -> None:
+def test_a_journal_is_continued_after_its_lines(opened: Journal) -> None:
     opened.end("=1", at_once=True)
     opened.close()
     again = Journal("the-id")
@@ -97,7 +97,7 @@ def test_a_removed_journal_has_no_events(opened: Journal, journals: Path) -> Non
     assert journal.read("the-id") == Events()
 
 
-def test_without_a_path_nothing_is_kept() -> None:
+def test_without_a_path_nothing_is_written() -> None:
     book = Journal("../the-id")
 
     assert book.open() == Events()
@@ -109,7 +109,7 @@ def test_without_a_path_nothing_is_kept() -> None:
     assert book.text() == "=1\n"
 
 
-def test_a_file_of_something_else_is_left_alone(journals: Path) -> None:
+def test_another_file_is_not_changed(journals: Path) -> None:
     (journals / "the-id").write_text(">x\n")
     book = Journal("the-id")
 
@@ -137,7 +137,7 @@ def test_a_full_disk_does_not_stop_a_batch(opened: Journal) -> None:
     assert opened.lines == ["=1"]
 
 
-def test_a_batch_that_another_process_runs_is_waited_for(opened: Journal) -> None:
+def test_a_journal_waits_for_another_process_that_runs_the_batch(opened: Journal) -> None:
     opened.end("=1", at_once=True)
 
     def stop(seconds: float) -> None:
@@ -149,7 +149,7 @@ def test_a_batch_that_another_process_runs_is_waited_for(opened: Journal) -> Non
     assert events.lines == ["=1"]
 
 
-def test_a_system_without_locks_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_file_locks_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "fcntl", None)
     first, second = Journal("the-id"), Journal("the-id")
 

@@ -125,7 +125,7 @@ def test_a_thread_stores_the_progress_of_long_batches(
     publisher.remove("another")
 
 
-def test_another_host_goes_by_the_result_backend(batch_id: str) -> None:
+def test_another_host_reads_progress_from_the_result_backend(batch_id: str) -> None:
     app.backend.store_result(progress_id(batch_id), "=1\n~\n", STATE)
 
     assert recorded_progress(app.backend, batch_id) == (None, Events(["=1", "~"]))
@@ -161,7 +161,7 @@ def test_a_batch_waits_for_an_unavailable_backend(caplog: pytest.LogCaptureFixtu
     )
 
 
-def test_a_batch_does_not_wait_for_ever() -> None:
+def test_a_batch_waits_for_a_limited_time() -> None:
     backend = mock.Mock(**{"get_task_meta.side_effect": ConnectionError("away")})
 
     wait_for_backend(backend, "the-id", max_wait=0)

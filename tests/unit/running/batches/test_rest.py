@@ -70,7 +70,7 @@ def test_an_outcome_that_could_not_be_stored_is_stored_then(sent: Sent) -> None:
     assert sent() == []
 
 
-def test_the_rows_that_had_not_started_go_on(sent: Sent) -> None:
+def test_rows_that_had_not_started_are_sent_again(sent: Sent) -> None:
     model = odd_orders()
     result = model.act.bulk_apply_async(rows_of(model, "a", "b", "c"), batch_size=9)
     (message,) = sent()
@@ -131,7 +131,7 @@ def test_the_row_of_a_part_is_a_batch(sent: Sent) -> None:
 
 
 @pytest.mark.parametrize("kind", ["one row", "another task", "eager"])
-def test_other_messages_are_left_alone(sent: Sent, kind: str, journals: Path) -> None:
+def test_other_messages_are_not_changed(sent: Sent, kind: str, journals: Path) -> None:
     model = odd_orders()
     model.act.bulk_apply_async(rows_of(model, "a", "b"), batch_size=1 if kind == "one row" else 9)
     message, *_ = sent()

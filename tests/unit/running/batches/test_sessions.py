@@ -40,7 +40,7 @@ def begin() -> None:
 @pytest.mark.parametrize(
     "leave", [leave_autocommit_off, leave_atomic, leave_a_broken_transaction, begin]
 )
-def test_what_a_row_leaves_open_is_rolled_back(leave: Callable[[], Any]) -> None:
+def test_a_transaction_that_a_row_leaves_open_is_rolled_back(leave: Callable[[], Any]) -> None:
     with Sessions() as sessions:
         sessions.watch((1,))
         leave()
@@ -68,7 +68,7 @@ def test_what_a_row_leaves_open_is_rolled_back(leave: Callable[[], Any]) -> None
         ("BEGIN", False),  # which SQLite tells of by itself
     ],
 )
-def test_what_changes_a_session_is_noticed(sql: str, changed: bool) -> None:
+def test_statements_that_change_a_session_are_detected(sql: str, changed: bool) -> None:
     sessions = Sessions()
 
     sessions._execute(lambda *args: None, sql, None, False, {"connection": connection})
@@ -90,7 +90,9 @@ def test_what_changes_a_session_is_noticed(sql: str, changed: bool) -> None:
         ('SELECT "shop_order"."id" FROM "shop_order"', None, False),
     ],
 )
-def test_what_may_change_other_rows_is_noticed(sql: str, params: Any, concerns: bool) -> None:
+def test_statements_that_may_change_other_rows_are_detected(
+    sql: str, params: Any, concerns: bool
+) -> None:
     sessions = Sessions({"shop_order"})
     sessions.watch((5, "5"))
 
@@ -99,7 +101,7 @@ def test_what_may_change_other_rows_is_noticed(sql: str, params: Any, concerns: 
     assert sessions.wrote is concerns
 
 
-def test_a_transaction_around_the_batch_is_left_alone() -> None:
+def test_a_transaction_around_the_batch_is_kept() -> None:
     with transaction.atomic(), Sessions() as sessions:
         sessions.watch((1,))
         Order.objects.create()
@@ -134,7 +136,7 @@ def test_a_connection_that_the_row_has_closed_is_left_closed() -> None:
 
 
 @pytest.mark.parametrize(("status", "is_open"), [(0, False), (2, True)])
-def test_an_open_transaction_of_postgresql_is_noticed(status: int, is_open: bool) -> None:
+def test_an_open_transaction_of_postgresql_is_detected(status: int, is_open: bool) -> None:
     session = SimpleNamespace(info=SimpleNamespace(transaction_status=status))
 
     assert _in_transaction(session) is is_open

@@ -53,7 +53,7 @@ def test_hundreds_of_quick_rows_are_one_query(clock: Clock) -> None:
     assert queries_of(Window(RowPolicy(), orders(500)), 500, clock, 0.0001) == 1
 
 
-def test_quick_rows_are_fetched_as_many_as_are_done_in_a_second(clock: Clock) -> None:
+def test_as_many_quick_rows_are_fetched_as_run_in_a_second(clock: Clock) -> None:
     assert queries_of(Window(RowPolicy(), orders(2000)), 2000, clock, 0.001) <= 4
 
 
@@ -71,7 +71,7 @@ def test_no_row_is_older_than_a_second(clock: Clock) -> None:
         clock.now += 0.3 if position % 7 else 0.05
 
 
-def test_what_was_dropped_is_fetched_again(clock: Clock) -> None:
+def test_dropped_rows_are_fetched_again(clock: Clock) -> None:
     references = orders(3)
     found = Window(RowPolicy(), references)
     found.take(0)
@@ -127,7 +127,7 @@ def test_a_slow_query_is_made_again_for_fewer_rows(clock: Clock) -> None:
     assert asked == [30, 3, 1]
 
 
-def test_locked_rows_do_not_grow_old(clock: Clock) -> None:
+def test_locked_rows_stay_current(clock: Clock) -> None:
     references = orders(3)
     found = Window(RowPolicy(), references)
 
@@ -177,7 +177,7 @@ def test_many_other_rows_are_left_to_each_row(clock: Clock) -> None:
     assert list(found.take(0)) == references
 
 
-def test_what_is_no_instance_is_copied_too(clock: Clock) -> None:
+def test_values_that_are_not_instances_are_copied_too(clock: Clock) -> None:
     references, others = orders(1), orders(1)
     found = Window(RowPolicy(), references, others)
     shared = {others[0]: [1]}

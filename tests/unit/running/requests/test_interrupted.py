@@ -102,7 +102,7 @@ def test_rows_in_one_transaction_run_again(sent: Sent) -> None:
     assert delivery.result.failures() == [(delivery.rows[2].pk, "WorkerLostError: killed")]
 
 
-def test_between_two_rows_none_fails(sent: Sent) -> None:
+def test_between_two_rows_no_row_fails(sent: Sent) -> None:
     delivery = deliver(sent, "a", "b")
     delivery.keep('>0\n="a"\n')
 
@@ -122,7 +122,7 @@ def test_after_the_last_row_nothing_is_sent(sent: Sent) -> None:
     assert delivery.result.counts() == Counts(2, succeeded=2)
 
 
-def test_a_row_after_the_last_is_not_one(sent: Sent) -> None:
+def test_a_start_beyond_the_last_row_is_ignored(sent: Sent) -> None:
     delivery = deliver(sent, "a", "b")
     delivery.keep('>0\n="a"\n>7\n')
 

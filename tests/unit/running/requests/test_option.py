@@ -29,26 +29,26 @@ class ProjectTask(Task):
     Request = ProjectRequest
 
 
-def test_it_is_celery_s_and_ours() -> None:
+def test_the_request_class_derives_from_celery_s() -> None:
     task = odd_orders().act.task
 
     assert task.Request.__bases__ == (RowRequest, Request)
     assert task.Request is task.Request
 
 
-def test_it_is_that_of_the_base_class() -> None:
+def test_the_request_class_of_a_base_class_is_used() -> None:
     assert issubclass(odd_orders(base=ProjectTask).act.task.Request, ProjectRequest)
 
 
 @pytest.mark.parametrize("option", [ProjectRequest, f"{__name__}:ProjectRequest"])
-def test_it_is_that_of_the_option(option: Any) -> None:
+def test_the_request_class_of_the_option_is_used(option: Any) -> None:
     found = odd_orders(Request=option).act.task.Request
 
     assert found.__bases__ == (RowRequest, ProjectRequest)
     assert found.__name__ == "ProjectRequest"
 
 
-def test_what_is_ours_already_is_left_alone() -> None:
+def test_a_request_class_with_our_hooks_is_unchanged() -> None:
     class Owner:
         Request = RequestOption(OurRequest)
 

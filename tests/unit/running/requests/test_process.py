@@ -45,7 +45,7 @@ def test_a_process_that_has_ended_is_not_killed(child: subprocess.Popen[bytes]) 
     killed.assert_not_called()
 
 
-def test_a_process_that_ends_by_itself_is_no_error(child: subprocess.Popen[bytes]) -> None:
+def test_a_process_that_has_just_ended_raises_no_error(child: subprocess.Popen[bytes]) -> None:
     with (
         mock.patch("os.kill", side_effect=ProcessLookupError) as killed,
         mock.patch.object(process, "_MAX_WAIT", 0.0),
@@ -73,7 +73,7 @@ def test_a_system_without_sigkill_kills_nothing(
     assert is_running(child.pid)
 
 
-def test_the_end_of_a_process_is_waited_for_a_moment(
+def test_the_consumer_waits_briefly_for_the_end_of_a_process(
     child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "_MAX_WAIT", 0.05)

@@ -41,7 +41,7 @@ def ids(messages: list[Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("error", LOST, ids=repr)
-def test_a_batch_goes_on_when_its_process_has_died(sent: Sent, error: BaseException) -> None:
+def test_a_batch_continues_after_its_process_has_died(sent: Sent, error: BaseException) -> None:
     delivery = deliver(sent, "a", "b", "c")
     delivery.keep('>0\n="a"\n>1\n')
 
@@ -126,7 +126,7 @@ def test_a_header_that_is_not_a_number_counts_no_crashes(sent: Sent, crashes: An
 
 
 @pytest.mark.parametrize("flag", ["_already_revoked", "_already_cancelled", "should_terminate"])
-def test_a_batch_that_is_taken_back_is_left_to_celery(
+def test_a_revoked_or_cancelled_batch_is_left_to_celery(
     sent: Sent, flag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delivery = deliver(sent, "a", "b")
@@ -137,7 +137,7 @@ def test_a_batch_that_is_taken_back_is_left_to_celery(
     assert sent() == []
 
 
-def test_a_batch_goes_on_once(sent: Sent) -> None:
+def test_a_batch_is_continued_once(sent: Sent) -> None:
     delivery = deliver(sent, "a", "b")
 
     for _ in range(2):
@@ -147,7 +147,9 @@ def test_a_batch_goes_on_once(sent: Sent) -> None:
     assert ids(sent()) == [rest_id(delivery.id, 0)]
 
 
-def test_a_batch_that_cannot_go_on_fails(sent: Sent, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_batch_that_cannot_be_continued_fails(
+    sent: Sent, caplog: pytest.LogCaptureFixture
+) -> None:
     delivery = deliver(sent, "a", "b")
     delivery.keep('>0\n="a"\n>1\n')
 
@@ -164,7 +166,7 @@ def test_a_batch_that_cannot_go_on_fails(sent: Sent, caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize("caller", ["on_timeout", "on_failure"])
-def test_a_batch_goes_on_after_a_hard_time_limit(sent: Sent, caller: str) -> None:
+def test_a_batch_continues_after_a_hard_time_limit(sent: Sent, caller: str) -> None:
     delivery = deliver(sent, "a", "b", **LATE)
     delivery.keep(">0\n")
 
@@ -185,7 +187,7 @@ STATES = {"soft": {PENDING}, "one row": {FAILURE}, "terminating": {PENDING, FAIL
 
 
 @pytest.mark.parametrize("kind", STATES)
-def test_other_time_limits_are_celery_s(
+def test_celery_handles_other_time_limits(
     sent: Sent, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delivery = deliver(sent, "a", "b", batch_size=1 if kind == "one row" else 9)
@@ -239,7 +241,7 @@ def test_a_rejected_row_has_failed(
 
 
 @pytest.mark.parametrize("error", [Reject("no", requeue=True), Ignore(), Retry()], ids=repr)
-def test_what_a_task_tells_its_worker_is_celery_s(sent: Sent, error: Exception) -> None:
+def test_celery_handles_what_a_task_raises_for_its_worker(sent: Sent, error: Exception) -> None:
     delivery = deliver(sent, "a", batch_size=1)
 
     delivery.request.on_failure(info_of(error))
@@ -274,7 +276,7 @@ def test_a_batch_that_the_pool_has_recorded_has_ended(sent: Sent) -> None:
     assert not journal.read(delivery.id).is_recorded
 
 
-def test_a_batch_whose_outcome_was_not_stored_goes_on(sent: Sent) -> None:
+def test_a_batch_whose_outcome_was_not_stored_continues(sent: Sent) -> None:
     delivery = deliver(sent, "a", "b")
     delivery.keep('>0\n="a"\n')
 
@@ -312,7 +314,7 @@ def test_a_row_whose_state_was_not_stored_is_stored_later(
 
 
 @pytest.mark.parametrize("kind", ["not a bulk's", "without a row"])
-def test_other_messages_whose_state_was_not_stored_are_celery_s(sent: Sent, kind: str) -> None:
+def test_celery_handles_other_messages_whose_state_was_not_stored(sent: Sent, kind: str) -> None:
     model = odd_orders()
     rows = rows_of(model, "a")
     rows[0].act.delay()

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 Sent = Callable[[], list[Any]]
 
 
-def test_the_body_is_sent_as_it_came(sent: Sent) -> None:
+def test_the_body_is_sent_unchanged(sent: Sent) -> None:
     delivery = deliver(sent, "a", "b", compression="zlib", priority=3)
 
     send_again(delivery.request, cereal_crashes=2)

@@ -45,7 +45,7 @@ def test_a_terminated_row_is_recorded(sent: Sent) -> None:
     assert delivery.result.counts() == Counts(1, revoked=1)
 
 
-def test_the_rows_of_a_terminated_batch_that_had_ended_stay(sent: Sent) -> None:
+def test_rows_that_ended_before_a_batch_was_terminated_keep_their_result(sent: Sent) -> None:
     delivery = deliver(sent, "a", "b", "c")
     delivery.keep('>0\n="a"\n>1\n')
 
