@@ -24,8 +24,8 @@ class BoxAdmin(ModelTaskAdmin, admin.ModelAdmin):
         return request.user.username == "mover" or request.user.is_superuser
 
     def get_queryset(self, request):
-        found = super().get_queryset(request)
-        return found.filter(owner="") if request.user.username == "narrow" else found
+        queryset = super().get_queryset(request)
+        return queryset.filter(owner="") if request.user.username == "narrow" else queryset
 
 
 @admin.register(Shelf)

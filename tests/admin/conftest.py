@@ -71,15 +71,15 @@ def told(response: Any) -> list[str]:
 def rows_in(message: Any) -> list[Any]:
     """Return the keys of the rows that a message is for."""
     wire = message.decode()[1].with_references()["this"].as_wire()
-    found: list[Any] = wire[1] if len(wire) == 4 else [wire[1]]  # of one row its reference
-    return found
+    keys: list[Any] = wire[1] if len(wire) == 4 else [wire[1]]  # of one row its reference
+    return keys
 
 
 def run_id(response: Any) -> str:
     """Return the id of the run to whose page a response leads."""
-    found = RUN.fullmatch(response.url)
-    assert found, response.url
-    return found[1]
+    match = RUN.fullmatch(response.url)
+    assert match, response.url
+    return match[1]
 
 
 def complete(bulk_id: str, *failures: tuple[int, str, Any, str]) -> None:

@@ -24,7 +24,7 @@ class WrongForm(forms.Form):
     carier = forms.CharField()
 
 
-def found(offered: Any, model: Any = Box, **attributes: Any) -> list[tuple[str, str, str]]:
+def reported(offered: Any, model: Any = Box, **attributes: Any) -> list[tuple[str, str, str]]:
     """Return id, message and hint of what is wrong with an admin."""
     kind = type("WrongAdmin", (ModelTaskAdmin,), {"model_task_actions": offered, **attributes})
     errors = kind(model, AdminSite()).check()
@@ -139,15 +139,15 @@ TYPES = (
     ],
 )
 def test_a_mistake_is_an_error(actions: Any, number: str, message: str, hint: str) -> None:
-    assert (f"cereal_methods.{number}", message, hint) in found(actions)
+    assert (f"cereal_methods.{number}", message, hint) in reported(actions)
 
 
 def test_each_argument_that_has_no_field_is_reported() -> None:
-    assert [error[0] for error in found(["odd"])] == ["cereal_methods.E109"] * 4
+    assert [error[0] for error in reported(["odd"])] == ["cereal_methods.E109"] * 4
 
 
 def test_a_form_that_does_not_fit_is_reported_twice() -> None:
-    assert found([ModelTaskAction("ship", form=WrongForm)]) == [
+    assert reported([ModelTaskAction("ship", form=WrongForm)]) == [
         (
             "cereal_methods.E108",
             "form of 'ship' has 'carier', which is not one of its arguments.",
@@ -162,13 +162,13 @@ def test_a_form_that_does_not_fit_is_reported_twice() -> None:
 
 
 def test_a_name_that_is_an_action_too_is_reported() -> None:
-    (error,) = found(["weigh"], actions=[weigh])
+    (error,) = reported(["weigh"], actions=[weigh])
 
     assert error[0] == "cereal_methods.E104"
 
 
 def test_a_model_without_method_tasks_is_reported_with_a_hint() -> None:
-    (error,) = found(["tidy"], model=Shelf)
+    (error,) = reported(["tidy"], model=Shelf)
 
     assert error[2] == "Decorate a method of the model with @model_task."
 
@@ -176,7 +176,7 @@ def test_a_model_without_method_tasks_is_reported_with_a_hint() -> None:
 def test_the_app_must_be_installed() -> None:
     without = ["django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes"]
     with override_settings(INSTALLED_APPS=[*without, "tests.admin"]):
-        (error,) = found(["weigh"])
+        (error,) = reported(["weigh"])
 
     assert error == (
         "cereal_methods.E102",
@@ -195,9 +195,9 @@ def test_the_app_must_be_installed() -> None:
     ],
 )
 def test_valid_actions_are_not_reported(action: Any) -> None:
-    assert found([action]) == []
-    assert found((action,)) == []
-    assert found([]) == []
+    assert reported([action]) == []
+    assert reported((action,)) == []
+    assert reported([]) == []
 
 
 def test_django_runs_the_checks() -> None:

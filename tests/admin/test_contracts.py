@@ -50,9 +50,11 @@ def test_adminform_iterates_over_fieldsets(model_admin: Any, rf: RequestFactory)
     class Form(forms.Form):
         carrier = forms.CharField()
 
-    found = api.AdminForm(Form(), [(None, {"fields": ["carrier"]})], {}, (), model_admin)
+    admin_form = api.AdminForm(Form(), [(None, {"fields": ["carrier"]})], {}, (), model_admin)
 
-    assert [field.field.name for set_ in found for line in set_ for field in line] == ["carrier"]
+    assert [field.field.name for set_ in admin_form for line in set_ for field in line] == [
+        "carrier"
+    ]
 
 
 def test_is_popup_var_makes_a_page_a_popup(admin_client: Client) -> None:
@@ -126,9 +128,9 @@ def test_made_action_is_one_that_the_admin_offers_and_runs(rf: RequestFactory) -
     class Own(admin.ModelAdmin):  # type: ignore[type-arg]
         def get_actions(self, request: Any, action_location: Any = None) -> Any:
             assert api.is_list(action_location)
-            found = api.given_actions(super().get_actions, request, action_location)
+            actions = api.given_actions(super().get_actions, request, action_location)
             action = api.made_action(lambda *args: ran.append(args), "own", "Do %(verbose_name)s")
-            return {**found, "own": action}
+            return {**actions, "own": action}
 
     request = rf.post("/", {"action": "own", "_selected_action": [boxes(1)[0].pk]})
     request.user = user_with("change", "delete")  # type: ignore[assignment]

@@ -33,8 +33,8 @@ def box(db: None) -> Box:
 
 
 def change(client: Client, box: Box, **query: Any) -> str:
-    found: str = client.get(f"{LIST}{box.pk}/change/", query).content.decode()
-    return found
+    page: str = client.get(f"{LIST}{box.pk}/change/", query).content.decode()
+    return page
 
 
 def url(box: Box, name: str) -> str:
@@ -164,8 +164,8 @@ def store(django_backend: DatabaseBackend) -> Any:
         task: str, kwargs: str, result: Any = None, state: str = SUCCESS, args: str = "()"
     ) -> None:
         context = Context(task=task, kwargsrepr=kwargs, argsrepr=args, hostname="w")
-        found = f"{task}-{args}-{kwargs}-{state}"
-        django_backend.store_result(found, result, state, request=context, traceback="")
+        task_id = f"{task}-{args}-{kwargs}-{state}"
+        django_backend.store_result(task_id, result, state, request=context, traceback="")
 
     return store_result
 
@@ -247,8 +247,8 @@ def record(parcel: Parcel, name: str, minutes: int = 0, **values: Any) -> TaskRe
 
 
 def page_of(client: Client, parcel: Parcel) -> str:
-    found: str = client.get(f"/admin/warehouse/parcel/{parcel.pk}/change/").content.decode()
-    return found
+    page: str = client.get(f"/admin/warehouse/parcel/{parcel.pk}/change/").content.decode()
+    return page
 
 
 def test_durable_runs_are_listed_by_their_records(admin_client: Client) -> None:

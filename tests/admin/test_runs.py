@@ -174,14 +174,14 @@ def test_errors_of_rows_are_shown_to_users_who_may_view_them(clerk: Client, run:
     viewer = client_of(user_with("view", name="viewer"))
     narrow = client_of(user_with("view", name="narrow"))
 
-    found = [progress(client, run).json() for client in (clerk, viewer, narrow)]
+    answers = [progress(client, run).json() for client in (clerk, viewer, narrow)]
 
-    assert [[row["text"] for row in each["failures"]] for each in found] == [
+    assert [[row["text"] for row in each["failures"]] for each in answers] == [
         [f"box {bad.number}", f"Box {gone.pk}"],
         [f"box {bad.number}"],
         [],
     ]
-    assert [each["more"] for each in found] == [
+    assert [each["more"] for each in answers] == [
         "",
         "1 more row is not shown.",
         "2 more rows are not shown.",

@@ -107,5 +107,5 @@ def running(task: Any, args: Any, kwargs: Any, **request: Any) -> Iterator[Any]:
 def unpack(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments that the function of somebody else's task gets of a decoded body."""
     with running(plain, args, kwargs):
-        found: tuple[tuple[Any, ...], dict[str, Any]] = plain.run(*args, **kwargs)
-    return found
+        arguments: tuple[tuple[Any, ...], dict[str, Any]] = plain.run(*args, **kwargs)
+    return arguments

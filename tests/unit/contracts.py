@@ -20,12 +20,12 @@ def untested(api: ModuleType, *tests: ModuleType) -> list[str]:
 
 def exported(api: ModuleType) -> list[str]:
     """Return the names that a module defines, or imports under an alias for others to use."""
-    found: list[str] = []
+    names: list[str] = []
     for node in ast.parse(inspect.getsource(api)).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            found.append(node.name)
+            names.append(node.name)
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            found.append(node.target.id)
+            names.append(node.target.id)
         elif isinstance(node, ast.ImportFrom):
-            found += [each.asname for each in node.names if each.asname]
-    return [name for name in found if not name.startswith("_") and name != "logger"]
+            names += [each.asname for each in node.names if each.asname]
+    return [name for name in names if not name.startswith("_") and name != "logger"]

@@ -17,14 +17,14 @@ def measured(**samples: list[float]) -> Measure:
 def test_each_way_is_called_once_per_repetition_in_random_order() -> None:
     calls: list[str] = []
 
-    found = interleaved(
+    measured = interleaved(
         {name: (lambda name=name: calls.append(name) or len(calls)) for name in "ABC"}, 50
     )
 
     turns = ["".join(calls[start : start + 3]) for start in range(0, 150, 3)]
     assert {"".join(sorted(turn)) for turn in turns} == {"ABC"}
     assert set(turns) == {"ABC", "ACB", "BAC", "BCA", "CAB", "CBA"}
-    assert found["A"] == [3 * place + turn.index("A") + 1 for place, turn in enumerate(turns)]
+    assert measured["A"] == [3 * place + turn.index("A") + 1 for place, turn in enumerate(turns)]
 
 
 def test_a_figure_is_the_median_and_the_median_distance_from_it() -> None:

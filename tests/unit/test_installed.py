@@ -34,12 +34,12 @@ def test_the_wheel_holds_the_package_and_nothing_else() -> None:
         for path in package.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    found = distribution("django-cereal-methods")
-    information = f"django_cereal_methods-{found.version}.dist-info"
+    wheel = distribution("django-cereal-methods")
+    information = f"django_cereal_methods-{wheel.version}.dist-info"
     # What pip writes of its own.
     pips = {f"{information}/{name}" for name in ("INSTALLER", "REQUESTED", "direct_url.json")}
 
-    files = {path.as_posix() for path in found.files or () if "__pycache__" not in path.parts}
+    files = {path.as_posix() for path in wheel.files or () if "__pycache__" not in path.parts}
 
     assert "cereal_methods/py.typed" in checkout
     assert files - pips == checkout | {

@@ -63,9 +63,9 @@ def test_each_room_is_on_a_floor() -> None:
 
 
 def test_modules_are_imported_in_functions_only_where_a_framework_asks_for_it() -> None:
-    found = {each for path in FILES for each in imports_within_functions(path)}
+    imports = {each for path in FILES for each in imports_within_functions(path)}
 
-    assert found == {
+    assert imports == {
         Import("apps", "checks"),  # Django: checks are registered when its apps are ready
         Import("records.apps", "checks.TAG"),  # and models are there only then
         Import("records.apps", "checks.check_routers"),

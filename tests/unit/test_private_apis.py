@@ -132,22 +132,22 @@ FRAMEWORKS = ("celery", "kombu", "billiard", "vine", "amqp", "django")
 
 def own_names() -> set[str]:
     """Return the private names that the library itself defines, or sets."""
-    found: set[str] = set()
+    names: set[str] = set()
     for path in OUTSIDE:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                found.add(node.name)
+                names.add(node.name)
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                found.add(node.id)
+                names.add(node.id)
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 # self._own = ..., and request._context = ... of another's is not its own.
                 if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "outer"):
-                    found.add(node.attr)
+                    names.add(node.attr)
             elif isinstance(node, ast.keyword) and node.arg is not None:
-                found.add(node.arg)  # vars(self).update(_fetch=fetch)
+                names.add(node.arg)  # vars(self).update(_fetch=fetch)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.update({node.value} if node.value.isidentifier() else ())  # __slots__
-    return found
+                names.update({node.value} if node.value.isidentifier() else ())  # __slots__
+    return names
 
 
 def violations(source: str, own: set[str]) -> Iterator[str]:
@@ -199,7 +199,7 @@ def test_a_module_uses_documented_names_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "found"),
+    ("source", "detected"),
     [
         ("from celery._state import get_current_task", "from celery._state import"),
         ("import celery.app.trace", "import celery.app.trace"),
@@ -214,8 +214,8 @@ def test_a_module_uses_documented_names_only(path: Path) -> None:
         ('options["__header__"] = header', "'__header__'"),
     ],
 )
-def test_undocumented_names_are_detected(source: str, found: str) -> None:
-    assert [each.partition(": ")[2] for each in violations(source, OWN)] == [found]
+def test_undocumented_names_are_detected(source: str, detected: str) -> None:
+    assert [each.partition(": ")[2] for each in violations(source, OWN)] == [detected]
 
 
 @pytest.mark.parametrize(

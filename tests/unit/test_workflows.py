@@ -29,8 +29,8 @@ def workflow(name: str) -> Any:
 
 
 def steps(job: Any) -> list[Any]:
-    found: list[Any] = job.get("steps", [])
-    return found
+    job_steps: list[Any] = job.get("steps", [])
+    return job_steps
 
 
 def environments(job: Any) -> set[str]:
@@ -39,11 +39,11 @@ def environments(job: Any) -> set[str]:
     of_matrix = {each["env"] for each in matrix.get("include", [])}
     if isinstance(matrix.get("env"), list):  # and not what tox has listed in a job before
         of_matrix.update(matrix["env"])
-    found = set()
+    names = set()
     for step in steps(job):
         for name in re.findall(r"tox run -e (\S+|\$\{\{ matrix.env \}\})", step.get("run", "")):
-            found |= of_matrix if name == "${{" else {name}
-    return found
+            names |= of_matrix if name == "${{" else {name}
+    return names
 
 
 SUPPORTED = [
@@ -55,9 +55,9 @@ TOX = configuration("tox.ini")
 
 
 def labelled(label: str) -> set[str]:
-    found = re.search(rf"^{label} = (.+)$", TOX["tox"]["labels"], re.MULTILINE)
-    assert found
-    return {*found[1].split(", ")}
+    match = re.search(rf"^{label} = (.+)$", TOX["tox"]["labels"], re.MULTILINE)
+    assert match
+    return {*match[1].split(", ")}
 
 
 @pytest.mark.parametrize("job", ["unit", "worker"])
@@ -96,10 +96,12 @@ def test_the_required_check_waits_for_every_job() -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_jobs_have_no_more_permissions_than_they_need(path: Path) -> None:
-    found = workflow(path.name)
+    content = workflow(path.name)
 
-    assert found["permissions"] == {"contents": "read"}
-    more = {name: job["permissions"] for name, job in found["jobs"].items() if "permissions" in job}
+    assert content["permissions"] == {"contents": "read"}
+    more = {
+        name: job["permissions"] for name, job in content["jobs"].items() if "permissions" in job
+    }
     more.pop("passed", None)
     released = {"publish": {"id-token": "write"}, "announce": {"contents": "write"}}
     assert more == (released if path.name == "release.yml" else {})
@@ -154,8 +156,8 @@ def notes(tag: str, package: str, changelog: str) -> str:
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found: str = module.notes(tag, package, changelog)
-    return found
+    text: str = module.notes(tag, package, changelog)
+    return text
 
 
 PACKAGE = '__version__ = "0.2.0"\n'

@@ -70,13 +70,13 @@ def check_records(backend: Any) -> None:
     """Assert that the records are those that the backend itself gives, without any missing."""
     stored(backend)
 
-    found = api.records_of(backend, ["one", "two", "three"])
+    records = api.records_of(backend, ["one", "two", "three"])
 
     for task_id in ("one", "two"):
         own = backend.get_task_meta(task_id, cache=False)
-        assert found[task_id]["status"] == own["status"]
-        assert repr(found[task_id]["result"]) == repr(own["result"])
-    assert "three" not in found or found["three"]["status"] == "PENDING"
+        assert records[task_id]["status"] == own["status"]
+        assert repr(records[task_id]["result"]) == repr(own["result"])
+    assert "three" not in records or records["three"]["status"] == "PENDING"
     for task_id in ("one", "two"):
         backend.forget(task_id)
 

@@ -207,13 +207,13 @@ def test_celery_can_send_with_capturingproducer(app: Celery) -> None:
 
 def packages() -> list[Any]:
     """Return the packages for zstd that are installed."""
-    found = []
+    installed = []
     for name in ("compression.zstd", "backports.zstd", "zstandard"):
         try:
-            found.append(__import__(name, fromlist=["ZstdDecompressor"]))
+            installed.append(__import__(name, fromlist=["ZstdDecompressor"]))
         except ImportError:
             continue
-    return found
+    return installed
 
 
 def test_zstd_decompressor_is_none_without_a_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,10 +43,10 @@ def test_results_in_django_s_cache_are_read(has_cache: bool) -> None:
     task_id = str(uuid.uuid4())
     backend.store_result(task_id, 5, "SUCCESS")
 
-    found = records_of(backend, [task_id, "other"])
+    records = records_of(backend, [task_id, "other"])
 
-    assert list(found) == [task_id]
-    assert found[task_id]["result"] == 5
+    assert list(records) == [task_id]
+    assert records[task_id]["result"] == 5
 
 
 def test_a_cache_may_have_keys_of_text() -> None:
@@ -64,10 +64,10 @@ def test_a_backend_may_answer_with_a_dict() -> None:
     values = {keys[0]: app.backend.get(keys[0])}
 
     with mock.patch.object(type(app.backend), "mget", return_value=values):
-        found = records_of(app.backend, [task_id, "other"])
+        records = records_of(app.backend, [task_id, "other"])
 
-    assert list(found) == [task_id]
-    assert found[task_id]["result"] == 5
+    assert list(records) == [task_id]
+    assert records[task_id]["result"] == 5
 
 
 def test_other_backends_are_asked_for_each_task() -> None:
@@ -86,9 +86,9 @@ def test_results_of_django_celery_results_are_read() -> None:
     backend.decode_content.return_value = 5
     backend.meta_from_decoded.side_effect = dict
 
-    found = records_of(backend, ["x", *map(str, range(1000))])
+    records = records_of(backend, ["x", *map(str, range(1000))])
 
-    assert found == {"x": {"status": "SUCCESS", "result": 5}}
+    assert records == {"x": {"status": "SUCCESS", "result": 5}}
     assert backend.TaskModel._default_manager.filter.call_count == 2
 
 

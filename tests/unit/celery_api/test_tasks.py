@@ -332,10 +332,10 @@ def test_derived_request_has_values_and_no_children(app: Celery) -> None:
     parent = Context({"id": "parent", "args": [1], "retries": 2, "chain": ["a"]})
     parent.children.append("a result")
 
-    found = api.derived_request(parent, {"retries"}, id="child", chain=None)
+    derived = api.derived_request(parent, {"retries"}, id="child", chain=None)
 
-    assert (found.id, found.args, found.chain, found.children) == ("child", [1], None, [])
-    assert found.retries == Context().retries == 0
+    assert (derived.id, derived.args, derived.chain, derived.children) == ("child", [1], None, [])
+    assert derived.retries == Context().retries == 0
     assert parent.children == ["a result"]
 
 

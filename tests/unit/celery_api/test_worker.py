@@ -152,14 +152,17 @@ def test_receivers_of_are_the_receivers_that_send_calls(task: Any) -> None:
     for receiver, sender in connected:
         signals.task_success.connect(receiver, sender=sender, weak=False)
     try:
-        found = api.receivers_of(signals.task_success, task)
+        receivers = api.receivers_of(signals.task_success, task)
         sent_to = [receiver for receiver, _ in signals.task_success.send(sender=task)]
     finally:
         for receiver, sender in connected:
             signals.task_success.disconnect(receiver, sender=sender)
 
-    assert found == sent_to
-    assert [each for each in found if each in (for_all, for_one, for_another)] == [for_all, for_one]
+    assert receivers == sent_to
+    assert [each for each in receivers if each in (for_all, for_one, for_another)] == [
+        for_all,
+        for_one,
+    ]
 
 
 def test_has_receivers_when_something_is_connected(task: Any) -> None:
@@ -182,8 +185,8 @@ def test_closes_connections_is_true_for_celery_s_fixup(app: Celery) -> None:
         fixup.install()
     try:
         for signal in (signals.task_prerun, signals.task_postrun):
-            found = api.receivers_of(signal, None)
-            assert [each for each in found if api.closes_connections(each)] != []
+            receivers = api.receivers_of(signal, None)
+            assert [each for each in receivers if api.closes_connections(each)] != []
         assert not api.closes_connections(lambda: None)
     finally:
         for signal in (signals.beat_embedded_init, signals.task_prerun, signals.task_postrun):

@@ -23,8 +23,8 @@ def without_addresses(value: Any) -> str:
 
 def told(messages: Any) -> Found:
     """Return id, message and hint of each, by their ids; Django runs checks in no order."""
-    found = [(each.id.removeprefix("cereal_methods."), each.msg, each.hint) for each in messages]
-    return sorted(found)
+    reports = [(each.id.removeprefix("cereal_methods."), each.msg, each.hint) for each in messages]
+    return sorted(reports)
 
 
 def use(monkeypatch: pytest.MonkeyPatch, tasks: dict[str, Any], **settings: Any) -> None:

@@ -23,9 +23,9 @@ def test_databases_are_checked_if_they_are_named(
     use(monkeypatch, ours)
 
     with django_assert_num_queries(0):
-        found = run_checks(tags=["cereal_methods"], databases=["default"])
+        messages = run_checks(tags=["cereal_methods"], databases=["default"])
 
-    (warning,) = [each for each in found if each.id == "cereal_methods.W006"]
+    (warning,) = [each for each in messages if each.id == "cereal_methods.W006"]
     assert isinstance(warning, CheckWarning)
     assert str(warning.msg).startswith(
         "The database 'default' (SQLite) does not support select_for_update, which tests.shop."

@@ -31,9 +31,9 @@ def test_a_serializer_that_workers_do_not_accept_is_reported(checked: Checked) -
 def test_a_serializer_is_reported_once_for_all_its_tasks(checked: Checked) -> None:
     names = [SHIP, ME, tasks.first_of.name, "tests.shop.models.Order.ship_as_json"]
 
-    found = checked(*names, accept_content=["application/json"], result_backend=None)
+    messages = checked(*names, accept_content=["application/json"], result_backend=None)
 
-    assert [(code, message.partition(" cannot")[0]) for code, message, _ in found] == [
+    assert [(code, message.partition(" cannot")[0]) for code, message, _ in messages] == [
         ("E002", f"{ME} and 2 more")
     ]
 
@@ -76,8 +76,8 @@ def test_a_serializer_whose_library_is_missing_is_reported(
     monkeypatch.setattr(accepted, "find_spec", lambda asked: None if asked == package else 1)
 
     assert checked(ME, accept_content=["json"], result_backend="cache+memory://")[0][0] == "E002"
-    found = checked(SHIP, result_serializer=name, result_backend="cache+memory://")
-    assert found == [
+    messages = checked(SHIP, result_serializer=name, result_backend="cache+memory://")
+    assert messages == [
         (
             "E003",
             f"Results cannot be stored: the result_serializer {name!r} needs the package "
@@ -164,9 +164,9 @@ def test_annotations_say_what_a_method_returns(
     attributes = {"__module__": __name__, "Meta": type("Meta", (), {"app_label": "shop"})}
     model: Any = type("Told", (models.Model,), {**attributes, "go": model_task(**options)(go)})
 
-    found = checked(model.go.name, result_serializer="json", **BACKEND)
+    messages = checked(model.go.name, result_serializer="json", **BACKEND)
 
-    assert [code for code, *_ in found] == (["W001"] if is_reported else [])
+    assert [code for code, *_ in messages] == (["W001"] if is_reported else [])
 
 
 def test_hints_that_come_together_agree(checked: Checked) -> None:
@@ -178,10 +178,10 @@ def test_hints_that_come_together_agree(checked: Checked) -> None:
         **BACKEND,
     }
 
-    found = checked(*names, **settings)
+    messages = checked(*names, **settings)
 
-    assert [code for code, *_ in found] == ["E002", "E002", "E004"]
-    (hint,) = {hint for *_, hint in found}
+    assert [code for code, *_ in messages] == ["E002", "E002", "E004"]
+    (hint,) = {hint for *_, hint in messages}
     accepted = ast.literal_eval(hint.removeprefix("CELERY_ACCEPT_CONTENT = "))
     assert accepted[0] == "json"
     assert {"pickle", "application/x-python-serialize"}.isdisjoint(accepted)
@@ -206,13 +206,13 @@ def test_the_hint_for_plain_pickle_is_cereal_pickle(
 
 def test_hints_never_name_plain_pickle(checked: Checked) -> None:
     results = {"result_accept_content": ["pickle"], "result_serializer": "cereal-json", **BACKEND}
-    found = [
+    hints = [
         *checked(SHIP, accept_content=["pickle"], **results),
         *checked(ME, accept_content=["pickle"], result_serializer="json", **BACKEND),
         *checked(SHIP, result_serializer="jsn", **BACKEND),
     ]
 
-    assert {code for code, *_ in found} == {"E002", "E003", "E004", "W001"}
-    for *_, hint in found:
+    assert {code for code, *_ in hints} == {"E002", "E003", "E004", "W001"}
+    for *_, hint in hints:
         assert "'pickle'" not in hint
         assert " pickle" not in hint

@@ -14,7 +14,7 @@ from ..test_conf import RIGHT, WRONG
 from .checking import told, without_addresses
 
 
-def found() -> list[Any]:
+def reported() -> list[Any]:
     """Return what the library's checks report."""
     return run_checks(tags=["cereal_methods"], databases=[])
 
@@ -22,7 +22,7 @@ def found() -> list[Any]:
 @pytest.mark.parametrize(("given", "messages"), WRONG, ids=str)
 def test_a_wrong_setting_is_reported(given: Any, messages: list[str]) -> None:
     with override_settings(CEREAL_METHODS=given):
-        assert found() == [
+        assert reported() == [
             Error(message, hint="Correct CEREAL_METHODS in the settings.", id="cereal_methods.E001")
             for message in messages
         ]
@@ -31,11 +31,11 @@ def test_a_wrong_setting_is_reported(given: Any, messages: list[str]) -> None:
 @pytest.mark.parametrize("given", [{}, None, *RIGHT], ids=str)
 def test_a_right_setting_is_not_reported(given: Any) -> None:
     with override_settings(CEREAL_METHODS=given):
-        assert found() == []
+        assert reported() == []
 
 
 def test_the_settings_of_the_tests_are_right() -> None:
-    assert found() == []
+    assert reported() == []
 
 
 def test_the_check_is_one_of_djangos() -> None:
@@ -55,14 +55,14 @@ def test_the_check_is_one_of_djangos() -> None:
 
 def test_an_infinite_number_of_retries_is_reported() -> None:
     with override_settings(CEREAL_METHODS={"FETCH_MAX_RETRIES": float("inf")}):
-        assert [error.msg for error in found()] == [
+        assert [error.msg for error in reported()] == [
             "CEREAL_METHODS['FETCH_MAX_RETRIES'] must be a whole number."
         ]
 
 
 def test_a_serializer_that_does_not_exist_is_reported() -> None:
     with override_settings(CEREAL_METHODS={"SERIALIZER": "cereal-jsn"}):
-        assert [error.id for error in found()] == ["cereal_methods.E001"]
+        assert [error.id for error in reported()] == ["cereal_methods.E001"]
 
 
 @override_settings(CEREAL_METHODS={"MODEL_ALIASES": {"shop.Bill": "shop.Ordr"}})
@@ -113,14 +113,14 @@ def test_signing_keys_that_are_weak_or_used_twice_are_reported(
     settings: Any, ids: list[str]
 ) -> None:
     with override_settings(CEREAL_METHODS=settings):
-        found = told(
+        messages = told(
             run_checks(tags=["cereal_methods"], databases=[], include_deployment_checks=True)
         )
         plain = told(run_checks(tags=["cereal_methods"], databases=[]))
 
-    assert [code for code, *_ in found] == ids
+    assert [code for code, *_ in messages] == ids
     assert [code for code, *_ in plain] == [code for code in ids if code != "W005"]
-    assert not any(STRONG in f"{message}{hint}" for _, message, hint in found)
+    assert not any(STRONG in f"{message}{hint}" for _, message, hint in messages)
 
 
 def test_errors_are_errors_of_django() -> None:

@@ -74,10 +74,10 @@ def test_is_installed_is_false_of_a_migration_s_model() -> None:
 
 
 def test_managers_of_includes_inherited_managers() -> None:
-    found = api.managers_of(Order)
+    managers = api.managers_of(Order)
 
-    assert found["paid"] == Order.paid
-    assert found["objects"] == Order.objects
+    assert managers["paid"] == Order.paid
+    assert managers["objects"] == Order.objects
 
 
 def test_manager_name_is_that_of_a_model_s_own_manager(new_models: None) -> None:

@@ -82,7 +82,7 @@ def explains(quoted: str, text: str) -> bool:
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_troubleshooting_explains_every_error(text: str) -> None:
-    assert any(explains(quoted, text) for found, _ in EXPLAINED for quoted in found), (
+    assert any(explains(quoted, text) for quotes, _ in EXPLAINED for quoted in quotes), (
         f"docs/troubleshooting.md says nothing of this: {text}"
     )
 
@@ -90,8 +90,8 @@ def test_troubleshooting_explains_every_error(text: str) -> None:
 def test_troubleshooting_explains_only_errors_that_exist() -> None:
     unknown = [
         quoted
-        for found, about in EXPLAINED
-        for quoted in found
+        for quotes, about in EXPLAINED
+        for quoted in quotes
         if not any(explains(quoted, text) for text in TEXTS) and not about.startswith(OWN_OF_OTHERS)
     ]
 

@@ -42,8 +42,8 @@ def run(*args: str, out: StringIO | None = None, err: StringIO | None = None) ->
         call_command(*args, stdout=out, stderr=err)
     except CommandError as raised:
         status, error = raised.returncode, str(raised)
-    found = [match[0] for match in ID.finditer(out.getvalue() + error)]
-    return Done(status, ID.sub("ID", out.getvalue()), ID.sub("ID", error), found)
+    ids = [match[0] for match in ID.finditer(out.getvalue() + error)]
+    return Done(status, ID.sub("ID", out.getvalue()), ID.sub("ID", error), ids)
 
 
 def send(name: str, *args: str, **streams: Any) -> Done:
@@ -57,18 +57,18 @@ def orders(many: int = 3, **fields: Any) -> list[Order]:
 def wire_in(message: Any) -> list[Any]:
     """Return the rows that a message is for, as it carries them."""
     this = message.decode()[1].with_references()["this"]
-    found: list[Any] = this.as_wire()
-    return found
+    wire: list[Any] = this.as_wire()
+    return wire
 
 
 def keys_in(messages: list[Any]) -> list[list[Any]]:
     """Return the keys of the rows in each message."""
-    found = []
+    keys = []
     for message in messages:
         wire = wire_in(message)
         key = wire[1]
-        found.append(key if len(wire) == 4 else [key])  # of one row its reference
-    return found
+        keys.append(key if len(wire) == 4 else [key])  # of one row its reference
+    return keys
 
 
 def complete(result_id: str, **states: Any) -> None:

@@ -77,18 +77,18 @@ def test_method_tasks_are_listed_in_json() -> None:
 
 
 def test_every_method_task_of_the_app_is_listed_once() -> None:
-    found = listed()
+    entries = listed()
 
     # Other tests have models of their own in the app.
-    names = [each["task"] for each in found.values()]
+    names = [each["task"] for each in entries.values()]
     ours = [name for name in app.tasks if name.startswith("tests.shop.models.")]
     assert sorted(name for name in names if name.startswith("tests.shop.models.")) == sorted(ours)
     assert names.count("shop.bill") == 1
     assert len(names) == len(set(names))
-    assert {each["runs_on"] for each in found.values()} == {"row", "class", "manager"}
-    assert found["shop.Order.bill"]["aliases"] == ["shop.invoice", "shop.charge"]
-    assert found["shop.Gift.paid.count_all"]["runs_on"] == "manager"
-    assert "shop.Gift.bill" not in found
+    assert {each["runs_on"] for each in entries.values()} == {"row", "class", "manager"}
+    assert entries["shop.Order.bill"]["aliases"] == ["shop.invoice", "shop.charge"]
+    assert entries["shop.Gift.paid.count_all"]["runs_on"] == "manager"
+    assert "shop.Gift.bill" not in entries
 
 
 def test_apps_and_models_narrow_the_list() -> None:
@@ -128,14 +128,14 @@ def test_the_queue_is_that_of_the_apps_routing(routes: Any, queue: str | None) -
     app.amqp.__dict__.pop("router", None)
     app.amqp._rtable = None
     try:
-        found = listed("shop.Document")["shop.Document.publish"]["queue"]
+        result = listed("shop.Document")["shop.Document.publish"]["queue"]
         table = run("model_tasks", "shop.Document").out.splitlines()[1]
     finally:
         app.conf.task_routes = before
         app.amqp.__dict__.pop("router", None)
         app.amqp._rtable = None
 
-    assert found == queue
+    assert result == queue
     assert re.split(r" {2,}", table)[4] == (queue or "?")
 
 

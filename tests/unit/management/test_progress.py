@@ -78,11 +78,11 @@ def test_slow_work_writes_lines_between_the_tenths(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(progress, "_LONGEST", 0)
     out = StringIO()
 
-    with progress.Progress("Running", 1000, out, StringIO()) as found:
-        found.update(0)
-        found.update(1)
-        found.update(1, failed=1)
-        found.update(2, failed=1, missing=0)
+    with progress.Progress("Running", 1000, out, StringIO()) as bar:
+        bar.update(0)
+        bar.update(1)
+        bar.update(1, failed=1)
+        bar.update(2, failed=1, missing=0)
 
     assert out.getvalue() == (
         "Running: 1 of 1,000 rows (0 %)Running: 2 of 1,000 rows (0 %), 1 failed"

@@ -73,7 +73,7 @@ def test_a_failed_read_changes_nothing() -> None:
     store(message_id(result.id, 1), 1)
     assert result.succeeded == 2
 
-    unavailable = ConnectionError("away")
+    unavailable = ConnectionError("unavailable")
     with (
         mock.patch.object(type(app.backend), "mget", side_effect=unavailable),
         pytest.raises(ConnectionError),
@@ -191,9 +191,14 @@ def test_a_result_is_saved_and_restored() -> None:
 
     result.save()
 
-    found = BulkResult.restore(result.id)
-    assert found is not None
-    assert (found.id, found.total, found.messages, found.sent_at) == (result.id, 5, 3, 5.0)
+    restored = BulkResult.restore(result.id)
+    assert restored is not None
+    assert (restored.id, restored.total, restored.messages, restored.sent_at) == (
+        result.id,
+        5,
+        3,
+        5.0,
+    )
     result.delete()
     assert BulkResult.restore(result.id) is None
 
@@ -202,19 +207,19 @@ def test_a_result_is_restored_for_its_app() -> None:
     result = result_of()
     result.save()
 
-    found = BulkResult.restore(result.id, app=app)
+    restored = BulkResult.restore(result.id, app=app)
 
-    assert found is not None
-    assert found.app is app
+    assert restored is not None
+    assert restored.app is app
 
 
 def test_a_result_of_an_earlier_version_is_restored() -> None:
     store("an-earlier-bulk", [2, 1, [1], True])
 
-    found = BulkResult.restore("an-earlier-bulk")
+    restored = BulkResult.restore("an-earlier-bulk")
 
-    assert found is not None
-    assert (found.total, found.sent_at) == (3, None)
+    assert restored is not None
+    assert (restored.total, restored.sent_at) == (3, None)
 
 
 @pytest.mark.parametrize("other", [5, [1, 2, 3, 4], "abc"])

@@ -123,7 +123,7 @@ def test_an_unavailable_backend_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*args: Any, **options: Any) -> None:
-        raise ConnectionError("away")
+        raise ConnectionError("unavailable")
 
     monkeypatch.setattr(app.backend, "store_result", refuse)
     request = request_of()

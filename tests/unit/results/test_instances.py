@@ -35,23 +35,23 @@ def through(name: str, value: Any) -> Any:
 def test_the_state_of_a_record_is_read_without_a_query(
     name: str, django_assert_num_queries: Any
 ) -> None:
-    found = through(name, record([stored(Order, pk=5)]))
+    stored_record = through(name, record([stored(Order, pk=5)]))
 
     with django_assert_num_queries(0):
-        assert found["status"] == "SUCCESS"
-        assert found.get("traceback") is None
-        assert found["task_id"] == "1"
-        assert set(found) == {"status", "result", "traceback", "children", "task_id"}
+        assert stored_record["status"] == "SUCCESS"
+        assert stored_record.get("traceback") is None
+        assert stored_record["task_id"] == "1"
+        assert set(stored_record) == {"status", "result", "traceback", "children", "task_id"}
 
 
 def test_the_result_of_a_record_is_fetched_once(name: str, django_assert_num_queries: Any) -> None:
     order, customer = Order.objects.create(), Customer.objects.create(name="Ada")
-    found = through(name, record({"orders": [order, order], "customer": customer}))
+    stored_record = through(name, record({"orders": [order, order], "customer": customer}))
     Order.objects.update(status="paid")
 
     with django_assert_num_queries(2):
-        result = found["result"]
-        assert found["result"] is result
+        result = stored_record["result"]
+        assert stored_record["result"] is result
 
     assert result == {"orders": [order, order], "customer": customer}
     assert result["orders"][0] is result["orders"][1]
@@ -61,16 +61,16 @@ def test_the_result_of_a_record_is_fetched_once(name: str, django_assert_num_que
 @pytest.mark.parametrize(
     "read",
     [
-        lambda found: found["result"],
-        lambda found: found.get("result"),
-        lambda found: dict(found)["result"],
-        lambda found: {**found}["result"],
-        lambda found: dict(found.items())["result"],
-        lambda found: list(found.values())[list(found).index("result")],
-        lambda found: found.copy()["result"],
-        lambda found: found.pop("result"),
-        lambda found: found.setdefault("result", None),
-        lambda found: (found | {})["result"],
+        lambda stored: stored["result"],
+        lambda stored: stored.get("result"),
+        lambda stored: dict(stored)["result"],
+        lambda stored: {**stored}["result"],
+        lambda stored: dict(stored.items())["result"],
+        lambda stored: list(stored.values())[list(stored).index("result")],
+        lambda stored: stored.copy()["result"],
+        lambda stored: stored.pop("result"),
+        lambda stored: stored.setdefault("result", None),
+        lambda stored: (stored | {})["result"],
     ],
     ids=["[]", "get", "dict", "**", "items", "values", "copy", "pop", "setdefault", "|"],
 )
@@ -81,11 +81,11 @@ def test_every_way_of_reading_a_record_gives_the_instance(name: str, read: Any) 
 
 
 def test_a_record_whose_row_is_gone_has_a_state(name: str) -> None:
-    found = through(name, record(stored(Order, pk=5)))
+    stored_record = through(name, record(stored(Order, pk=5)))
 
-    assert found["status"] == "SUCCESS"
+    assert stored_record["status"] == "SUCCESS"
     with pytest.raises(Order.DoesNotExist) as caught:
-        found["result"]
+        stored_record["result"]
     assert str(caught.value) == (
         "shop.Order 5 in database 'default' does not exist: deleted after the task was sent, or "
         "not committed yet when the task ran."
@@ -93,11 +93,11 @@ def test_a_record_whose_row_is_gone_has_a_state(name: str) -> None:
 
 
 def test_a_record_may_be_given_another_result(name: str, django_assert_num_queries: Any) -> None:
-    found = through(name, record(stored(Order, pk=5)))
+    stored_record = through(name, record(stored(Order, pk=5)))
 
     with django_assert_num_queries(0):
-        found["result"] = "other"
-        assert found["result"] == "other"
+        stored_record["result"] = "other"
+        assert stored_record["result"] == "other"
 
 
 @pytest.mark.parametrize("status", ["FAILURE", "RETRY", "REVOKED"])
@@ -107,16 +107,16 @@ def test_references_in_an_exception_stay_references(
     error = {"exc_type": "Gone", "exc_message": [stored(Order, pk=5)], "exc_module": "shop"}
 
     with django_assert_num_queries(0):
-        found = through(name, record(error, status))["result"]
+        result = through(name, record(error, status))["result"]
 
-    assert found["exc_message"] == [REFERENCE]
+    assert result["exc_message"] == [REFERENCE]
 
 
 def test_a_chords_part_is_not_fetched(name: str, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
-        found = through(name, [1, "an-id", "SUCCESS", {"order": stored(Order, pk=5)}])
+        part = through(name, [1, "an-id", "SUCCESS", {"order": stored(Order, pk=5)}])
 
-    assert list(found) == [1, "an-id", "SUCCESS", {"order": REFERENCE}]
+    assert list(part) == [1, "an-id", "SUCCESS", {"order": REFERENCE}]
 
 
 def test_a_chords_part_is_sent_on_with_its_references(name: str) -> None:
@@ -145,9 +145,9 @@ def test_a_bare_result_is_fetched_at_once(name: str, django_assert_num_queries: 
     payload = encode({"orders": [order]}, name)
 
     with django_assert_num_queries(1):
-        found = decode(payload, name)
+        decoded = decode(payload, name)
 
-    assert found == {"orders": [order]}
+    assert decoded == {"orders": [order]}
 
 
 def test_a_bare_instance_is_fetched_at_once(name: str) -> None:
@@ -157,10 +157,10 @@ def test_a_bare_instance_is_fetched_at_once(name: str) -> None:
 
 
 def test_a_result_without_instances_is_a_plain_dict(name: str) -> None:
-    found = through(name, record({"a": [1]}))
+    stored_record = through(name, record({"a": [1]}))
 
-    assert found == record({"a": [1]})
-    assert type(found) is dict
+    assert stored_record == record({"a": [1]})
+    assert type(stored_record) is dict
 
 
 def test_the_arguments_in_an_extended_record_are_plain(
@@ -169,10 +169,12 @@ def test_the_arguments_in_an_extended_record_are_plain(
     args, kwargs, _ = trip(name, [stored(Order, pk=5)], {"a": 1})
 
     with django_assert_num_queries(0):
-        found = through(name, {**record(1), "args": args, "kwargs": kwargs})
+        stored_record = through(name, {**record(1), "args": args, "kwargs": kwargs})
 
-    assert list(found["args"]) == [{"cereal_methods.reference": ["shop.Order", 5, "default"]}]
-    assert found["kwargs"] == {"a": 1}
+    assert list(stored_record["args"]) == [
+        {"cereal_methods.reference": ["shop.Order", 5, "default"]}
+    ]
+    assert stored_record["kwargs"] == {"a": 1}
 
 
 @pytest.fixture
@@ -195,12 +197,12 @@ def test_a_result_that_is_collected_for_a_chord_is_not_fetched(
 
 
 def test_other_keys_of_a_record_may_be_changed(name: str, django_assert_num_queries: Any) -> None:
-    found = through(name, record(stored(Order, pk=5)))
+    stored_record = through(name, record(stored(Order, pk=5)))
 
     with django_assert_num_queries(0):
-        found["children"] = [1]
-        assert found.pop("children") == [1]
-        assert found.setdefault("more", 2) == 2
+        stored_record["children"] = [1]
+        assert stored_record.pop("children") == [1]
+        assert stored_record.setdefault("more", 2) == 2
 
 
 def test_a_process_without_django_sets_it_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,10 +53,10 @@ def order() -> Order:
 
 @pytest.mark.parametrize("kind", [Label, Fresh])
 def test_an_object_is_made_on_the_fetched_instance(order: Order, kind: type[Label]) -> None:
-    found = through(record({"label": kind(order)}))
+    stored_record = through(record({"label": kind(order)}))
     Order.objects.update(number="8")
 
-    label = found["result"]["label"]
+    label = stored_record["result"]["label"]
 
     assert type(label) is kind
     assert type(label.order) is Order
@@ -64,23 +64,23 @@ def test_an_object_is_made_on_the_fetched_instance(order: Order, kind: type[Labe
 
 
 def test_a_bound_method_is_that_of_the_fetched_instance(order: Order) -> None:
-    found = through(record(order.get_deferred_fields))
+    stored_record = through(record(order.get_deferred_fields))
 
-    assert found["result"].__self__ == order
-    assert found["result"]() == set()
+    assert stored_record["result"].__self__ == order
+    assert stored_record["result"]() == set()
 
 
 @pytest.mark.parametrize("kind", [Label, Fresh])
 def test_a_state_is_read_without_making_the_object(
     kind: type[Label], django_assert_num_queries: Any
 ) -> None:
-    found = through(record([kind(stored(Order, pk=5, number="7"))]))
+    stored_record = through(record([kind(stored(Order, pk=5, number="7"))]))
 
     with django_assert_num_queries(0):
-        assert found["status"] == "SUCCESS"
-        assert found["task_id"] == "1"
+        assert stored_record["status"] == "SUCCESS"
+        assert stored_record["task_id"] == "1"
     with pytest.raises(Order.DoesNotExist):
-        found["result"]
+        stored_record["result"]
 
 
 def test_a_bare_object_is_made_on_the_fetched_instance(order: Order) -> None:
@@ -95,9 +95,9 @@ def test_the_error_of_a_task_is_reported_whatever_it_holds(django_assert_num_que
     }
 
     with django_assert_num_queries(0):
-        found = through(record(error, "FAILURE"))["result"]
+        result = through(record(error, "FAILURE"))["result"]
 
-    assert (found["exc_type"], found["exc_message"][0]) == ("Gone", "gone")
+    assert (result["exc_type"], result["exc_message"][0]) == ("Gone", "gone")
 
 
 def test_a_chord_part_with_such_an_object_arrives(order: Order) -> None:

@@ -18,7 +18,7 @@ from tests.celery import app
 
 from .bulks import result_of, store
 
-AWAY = ConnectionError("away")
+UNAVAILABLE = ConnectionError("unavailable")
 
 
 class Clock:
@@ -38,9 +38,9 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(waiting, "time", found)
-    return found
+    clock = Clock()
+    monkeypatch.setattr(waiting, "time", clock)
+    return clock
 
 
 def wait(answers: list[Any], timeout: float | None = None, **options: Any) -> Counts:
@@ -75,12 +75,12 @@ def test_a_timeout_is_celery_s(clock: Clock) -> None:
 def test_an_unavailable_backend_is_read_again(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert wait([Counts(1), AWAY, AWAY, Counts(1, 1)]) == Counts(1, 1)
+    assert wait([Counts(1), UNAVAILABLE, UNAVAILABLE, Counts(1, 1)]) == Counts(1, 1)
     assert (
         caplog.messages
         == [
             "The results of bulk the-id could not be read, and are read again: "
-            "ConnectionError: away"
+            "ConnectionError: unavailable"
         ]
         * 2
     )
@@ -88,7 +88,7 @@ def test_an_unavailable_backend_is_read_again(
 
 def test_an_unavailable_backend_is_an_error_at_first(clock: Clock) -> None:
     with pytest.raises(ConnectionError):
-        wait([AWAY])
+        wait([UNAVAILABLE])
 
 
 @pytest.mark.parametrize(("timeout", "seconds"), [(None, 600.5), (5, 5.0)])
@@ -96,7 +96,7 @@ def test_an_unavailable_backend_is_read_for_a_limited_time(
     clock: Clock, timeout: float | None, seconds: float
 ) -> None:
     with pytest.raises(ConnectionError):
-        wait([Counts(1), *[AWAY] * 2000], timeout=timeout)
+        wait([Counts(1), *[UNAVAILABLE] * 2000], timeout=timeout)
 
     assert clock.now - 100.0 == pytest.approx(seconds, abs=0.1)
 

@@ -29,7 +29,7 @@ class Server:
     def __call__(self) -> str:
         self.queries += 1
         if self.queries <= self.failures:
-            raise self.error("the server is away")
+            raise self.error("the server is unavailable")
         return "a row"
 
 
@@ -58,7 +58,7 @@ def test_a_dead_connection_is_closed_and_the_query_repeated(
 def test_a_connection_that_dies_twice_raises_its_error(dead: list[str]) -> None:
     server = Server(2)
 
-    with pytest.raises(OperationalError, match="the server is away"):
+    with pytest.raises(OperationalError, match="the server is unavailable"):
         with_reconnect("default", server)
 
     assert (server.queries, dead) == (2, ["closed", "closed"])
@@ -80,7 +80,7 @@ def test_without_autocommit_a_dead_connection_is_an_error(
 def test_an_error_of_a_live_connection_is_raised(error: type[Exception]) -> None:
     server = Server(1, error)
 
-    with pytest.raises(error, match="the server is away"):
+    with pytest.raises(error, match="the server is unavailable"):
         with_reconnect("default", server)
 
     assert server.queries == 1
@@ -123,8 +123,8 @@ def test_in_a_transaction_a_dead_connection_is_an_error(
 
     assert str(caught.value) == (
         "The connection to the database 'default' was lost inside a transaction, while rows "
-        "were fetched: OperationalError: the server is away. The transaction is lost with it. "
-        "Leave the atomic block, and run it again from its beginning."
+        "were fetched: OperationalError: the server is unavailable. The transaction is lost with "
+        "it. Leave the atomic block, and run it again from its beginning."
     )
     assert caught.value.about == "default"
     assert isinstance(caught.value, OperationalError)
@@ -133,7 +133,7 @@ def test_in_a_transaction_a_dead_connection_is_an_error(
 
 def test_a_fetch_is_repeated(dead: list[str]) -> None:
     order = Order.objects.create()
-    failures = [OperationalError("the server is away")]
+    failures = [OperationalError("the server is unavailable")]
     queries: list[str] = []
 
     def fail_once(execute: Callable[..., Any], sql: str, *args: Any) -> Any:

@@ -21,9 +21,9 @@ def test_a_reference_gives_the_row_as_it_is_now(django_assert_num_queries: Any) 
     Order.objects.update(status="paid")
 
     with django_assert_num_queries(1):
-        found = fetch(reference)
+        row = fetch(reference)
 
-    assert found.status == "paid"
+    assert row.status == "paid"
 
 
 def test_each_model_and_database_costs_one_query(django_assert_num_queries: Any) -> None:
@@ -36,10 +36,10 @@ def test_each_model_and_database_costs_one_query(django_assert_num_queries: Any)
         django_assert_num_queries(2, using="default"),
         django_assert_num_queries(1, using="archive"),
     ):
-        found = fetch_all([ModelReference.of(row) for row in rows])
+        result = fetch_all([ModelReference.of(row) for row in rows])
 
-    assert found == rows
-    assert [row._state.db for row in found] == ["default"] * 3 + ["archive", "default"]
+    assert result == rows
+    assert [row._state.db for row in result] == ["default"] * 3 + ["archive", "default"]
 
 
 def test_one_row_gives_one_object() -> None:
@@ -54,9 +54,9 @@ def test_the_same_key_in_two_databases_gives_two_rows() -> None:
     here = Order.objects.create(pk=5, number="here")
     there = Order.objects.using("archive").create(pk=5, number="there")
 
-    found = fetch_all([ModelReference.of(there), ModelReference.of(here)])
+    rows = fetch_all([ModelReference.of(there), ModelReference.of(here)])
 
-    assert [order.number for order in found] == ["there", "here"]
+    assert [order.number for order in rows] == ["there", "here"]
 
 
 def test_a_proxy_arrives_as_its_own_class() -> None:
@@ -68,10 +68,10 @@ def test_a_proxy_arrives_as_its_own_class() -> None:
 def test_a_row_with_a_parent_arrives_as_the_child() -> None:
     gift = Gift.objects.create(message="for you", city="Delft")
 
-    found = fetch(ModelReference.of(gift))
+    row = fetch(ModelReference.of(gift))
 
-    assert type(found) is Gift
-    assert (found.message, found.city) == ("for you", "Delft")
+    assert type(row) is Gift
+    assert (row.message, row.city) == ("for you", "Delft")
 
 
 def test_a_composite_key_finds_its_row(django_assert_num_queries: Any) -> None:
@@ -79,9 +79,9 @@ def test_a_composite_key_finds_its_row(django_assert_num_queries: Any) -> None:
     lines = [Line.objects.create(order=order, position=position) for position in (1, 2, 3)]
 
     with django_assert_num_queries(1):
-        found = fetch_all([ModelReference.of(lines[2]), ModelReference.of(lines[0])])
+        rows = fetch_all([ModelReference.of(lines[2]), ModelReference.of(lines[0])])
 
-    assert [line.position for line in found] == [3, 1]
+    assert [line.position for line in rows] == [3, 1]
 
 
 def test_the_base_manager_fetches(monkeypatch: pytest.MonkeyPatch) -> None:

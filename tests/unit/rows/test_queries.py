@@ -61,12 +61,12 @@ def test_missing_keys_cost_no_further_query(word: Any, django_assert_num_queries
 
 
 def test_keys_from_before_a_migration_to_uuids_match_their_rows() -> None:
-    found = [Document.objects.create() for _ in range(3)]
-    keys = [str(row.pk) for row in found]
+    documents = [Document.objects.create() for _ in range(3)]
+    keys = [str(row.pk) for row in documents]
 
     rows = rows_by_key(Document.objects.all(), keys)
 
-    assert [rows[key].pk for key in keys] == [row.pk for row in found]
+    assert [rows[key].pk for key in keys] == [row.pk for row in documents]
 
 
 def test_another_row_of_the_same_letters_is_looked_up(new_models: None) -> None:

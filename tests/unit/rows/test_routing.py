@@ -25,9 +25,9 @@ def test_a_model_can_read_its_fields_while_instances_are_created(new_models: Non
 
         @classmethod
         def from_db(cls, db: Any, field_names: Any, values: Any) -> Any:
-            found = super().from_db(db, field_names, values)
-            assert found.name is not None
-            return found
+            instance = super().from_db(db, field_names, values)
+            assert instance.name is not None
+            return instance
 
     queryset: Any = Curious.objects.none()
 

@@ -36,9 +36,9 @@ def test_instances_at_any_depth_become_references_and_the_rest_is_kept() -> None
     order = stored(Order, pk=5)
     reference = ModelReference.of(order)
 
-    found = to_references({"a": [order, (order, 1)], "b": {"c": {2}}})
+    replaced = to_references({"a": [order, (order, 1)], "b": {"c": {2}}})
 
-    assert found == {"a": [reference, (reference, 1)], "b": {"c": {2}}}
+    assert replaced == {"a": [reference, (reference, 1)], "b": {"c": {2}}}
 
 
 def test_values_without_instances_are_not_copied() -> None:
@@ -102,10 +102,10 @@ def test_a_value_that_contains_itself_keeps_its_lazy_rows() -> None:
     ids=["instance", "reference", "rows"],
 )
 def test_lazy_rows_take_the_place_of_rows(value: Any, reference: Any) -> None:
-    (found, number) = with_lazy_rows([value, 5])
+    (lazy, number) = with_lazy_rows([value, 5])
 
-    assert is_lazy(found)
-    assert named_reference(found) == reference
+    assert is_lazy(lazy)
+    assert named_reference(lazy) == reference
     assert number == 5
 
 

@@ -16,8 +16,8 @@ def journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return the directory of the journals."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     folder._folder.cache_clear()
-    found = folder._folder()
-    assert found is not None
-    assert found.parent == tmp_path
-    yield found
+    directory = folder._folder()
+    assert directory is not None
+    assert directory.parent == tmp_path
+    yield directory
     folder._folder.cache_clear()

@@ -171,11 +171,11 @@ def test_embedded_references_are_not_fetched(name: str, django_assert_num_querie
 
     with django_assert_num_queries(1) as queries:
         unpack(args, kwargs)
-        found = embed["callbacks"][0]
+        callback = embed["callbacks"][0]
 
     assert queries.captured_queries[0]["sql"].endswith(f'"shop_order"."id" = {order.pk}')
-    assert found["args"] == [ModelReference.of(other), ModelReference.of(customer)]
-    assert found["kwargs"] == {"same": ModelReference.of(order)}
+    assert callback["args"] == [ModelReference.of(other), ModelReference.of(customer)]
+    assert callback["kwargs"] == {"same": ModelReference.of(order)}
 
 
 def test_missing_embedded_rows_do_not_matter(name: str) -> None:
@@ -263,9 +263,9 @@ def test_decoding_and_showing_a_pickle_imports_nothing(loner: Any) -> None:
     assert shown[1] == "{'again': '<loner_of_the_tests.Loner>'}"
     args, kwargs, _ = pickle.loads(piped)
     assert "loner_of_the_tests" not in sys.modules
-    (found,), _ = unpack(args, kwargs)
+    (result,), _ = unpack(args, kwargs)
     assert "loner_of_the_tests" in sys.modules
-    assert found["loner"][0].order is found["order"]
+    assert result["loner"][0].order is result["order"]
 
 
 def test_an_unknown_class_fails_when_arguments_are_unpacked(loner: Any, tmp_path: Path) -> None:
@@ -292,10 +292,10 @@ def test_instances_inside_other_objects_are_fetched(django_assert_num_queries: A
     Order.objects.update(status="paid")
 
     with django_assert_num_queries(1):
-        (box, found), _ = unpack(args, kwargs)
+        (box, value), _ = unpack(args, kwargs)
 
-    assert box.content["deep"][0].content is found
-    assert found.status == "paid"
+    assert box.content["deep"][0].content is value
+    assert value.status == "paid"
 
 
 def test_a_container_with_an_unreadable_blob_can_be_shown() -> None:

@@ -46,7 +46,7 @@ def consumer() -> Consumer:
 
 def message(payload: Any, serializer: str = "cereal-json", **headers: Any) -> Any:
     """Return a message as it comes from a broker."""
-    found = Message(
+    received = Message(
         body=payload,
         content_type=registry.name_to_type[serializer],
         content_encoding="utf-8",
@@ -55,8 +55,8 @@ def message(payload: Any, serializer: str = "cereal-json", **headers: Any) -> An
         channel=mock.Mock(),
         accept=prepare_accept_content(["json", "cereal-json"]),
     )
-    found.reject_log_error = mock.Mock()
-    return found
+    received.reject_log_error = mock.Mock()
+    return received
 
 
 def test_workers_have_the_step() -> None:
@@ -143,13 +143,13 @@ def test_a_message_that_is_not_a_call_fails(
     serializer: str,
     reason: str,
 ) -> None:
-    found = message(payload, serializer, id=f"{serializer}-{hash(payload)}")
+    received = message(payload, serializer, id=f"{serializer}-{hash(payload)}")
 
     with caplog.at_level(logging.ERROR):
-        consumer.receive(found)
+        consumer.receive(received)
 
     assert consumer.handled == []
-    result = app.AsyncResult(found.headers["id"])
+    result = app.AsyncResult(received.headers["id"])
     assert result.state == "FAILURE"
     assert isinstance(result.result, InvalidMessage)
     assert str(result.result) == reason
@@ -157,7 +157,9 @@ def test_a_message_that_is_not_a_call_fails(
     assert record.getMessage().startswith(
         f"Task {NAME}[{result.id}] fails before it starts: {reason} If your own code sent it, "
     )
-    found.reject_log_error.assert_called_once_with(logging.getLogger("cereal_methods"), (OSError,))
+    received.reject_log_error.assert_called_once_with(
+        logging.getLogger("cereal_methods"), (OSError,)
+    )
     ((kind,), told) = consumer.event_dispatcher.send.call_args
     assert (kind, told["uuid"]) == ("task-failed", result.id)
 
@@ -171,13 +173,13 @@ def test_a_failure_is_not_stored_where_results_are_ignored(consumer: Consumer) -
 def test_an_unavailable_backend_does_not_end_the_worker(
     consumer: Consumer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = message("[]", "json")
+    received = message("[]", "json")
 
     with mock.patch.object(type(app.backend), "mark_as_failure", side_effect=OSError):
-        consumer.receive(found)
+        consumer.receive(received)
 
     assert f"The failure of task {NAME}[the-id] could not be stored." in caplog.text
-    found.reject_log_error.assert_called_once()
+    received.reject_log_error.assert_called_once()
 
 
 def test_an_id_cannot_add_lines_to_the_log(

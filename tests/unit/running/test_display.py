@@ -260,7 +260,7 @@ def test_a_fetch_retry_is_logged_with_its_row(
     seen: Seen, sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: Any) -> None:
-        raise OperationalError("away")
+        raise OperationalError("unavailable")
 
     document = stored(Document, pk="8f7a3a2e-9a0c-4b0e-8a63-0e0c1d5d9c11")
     document.publish.delay()
@@ -345,11 +345,11 @@ def test_the_running_tasks_row_is_known_without_a_query(
     sent: Sent, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
     order = Order.objects.create(pk=5)
-    found: list[Any] = []
+    seen: list[Any] = []
 
     def note(*args: Any, **named: Any) -> None:
         with django_assert_num_queries(0):
-            found.append((row_of(Order.count.task), call_text(Order.count.task)))
+            seen.append((row_of(Order.count.task), call_text(Order.count.task)))
 
     monkeypatch.setattr("tests.shop.models.mark", note)
     order.count.delay()
@@ -357,7 +357,7 @@ def test_the_running_tasks_row_is_known_without_a_query(
 
     run(message)
 
-    assert found == [(ROW, "tests.shop.models.Order.count <shop.Order 5>")]
+    assert seen == [(ROW, "tests.shop.models.Order.count <shop.Order 5>")]
 
 
 def test_outside_a_task_there_is_no_row() -> None:

@@ -47,23 +47,23 @@ def way(request: pytest.FixtureRequest) -> Callable[..., EagerResult[Any]]:
 @pytest.fixture
 def order() -> Order:
     """An order that has changed since it was read."""
-    found = Order.objects.create(number="before")
+    order = Order.objects.create(number="before")
     Order.objects.update(number="after")
-    return found
+    return order
 
 
 def test_rows_are_fresh(way: Any, order: Order) -> None:
-    found, argument, named = way(order, [order], k=order).get()
+    fetched, argument, named = way(order, [order], k=order).get()
 
-    assert [row.number for row in (found, argument[0], named["k"])] == ["after"] * 3
+    assert [row.number for row in (fetched, argument[0], named["k"])] == ["after"] * 3
     assert order.number == "before"
 
 
 def test_one_row_is_one_object(way: Any, order: Order) -> None:
-    found, again, nested, named = way(order, order, {"a": (order,)}, k=[order]).get()
+    fetched, again, nested, named = way(order, order, {"a": (order,)}, k=[order]).get()
 
-    assert found is again is nested["a"][0] is named["k"][0]
-    assert found is not order
+    assert fetched is again is nested["a"][0] is named["k"][0]
+    assert fetched is not order
 
 
 def test_each_model_and_database_costs_one_query(
@@ -72,17 +72,17 @@ def test_each_model_and_database_costs_one_query(
     customers = [Customer.objects.create(name=name) for name in "abc"]
 
     with django_assert_num_queries(2):
-        found = way(order, customers, k=[order, *customers]).get()
+        rows = way(order, customers, k=[order, *customers]).get()
 
-    assert found[1] == customers
+    assert rows[1] == customers
 
 
 def test_the_database_is_that_of_the_row(way: Any) -> None:
     order = Order.objects.using("archive").create(number="archived")
 
-    (found, _) = way(order).get()
+    (fetched, _) = way(order).get()
 
-    assert found._state.db == "archive"
+    assert fetched._state.db == "archive"
 
 
 def test_a_queryset_arrives_as_a_list(way: Any, order: Order) -> None:
@@ -129,10 +129,10 @@ def test_celerys_own_json_carries_self(order: Order) -> None:
 
 def test_a_result_is_the_fetched_instance(order: Order, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(1):
-        found, _, _ = order.itself.delay(1).get()
+        fetched, _, _ = order.itself.delay(1).get()
 
-    assert found == order
-    assert found.number == "after"
+    assert fetched == order
+    assert fetched.number == "after"
 
 
 def test_a_chain_fetches_in_every_step(order: Order) -> None:

@@ -52,9 +52,9 @@ def order() -> Order:
 @pytest.fixture
 def ghost() -> Order:
     """An order whose row is gone."""
-    found = Order.objects.create()
-    ghost = stored(Order, pk=found.pk)
-    found.delete()
+    row = Order.objects.create()
+    ghost = stored(Order, pk=row.pk)
+    row.delete()
     return ghost
 
 
@@ -175,9 +175,9 @@ def ignore(error: Exception) -> Any:
 
 
 def test_an_on_missing_function_discards_a_task_with_ignore(ghost: Order) -> None:
-    found = task(on_missing=ignore, name="tests.ignoring")(number_of_order)
+    decorated = task(on_missing=ignore, name="tests.ignoring")(number_of_order)
 
-    assert found.apply((ghost,)).state == "IGNORED"
+    assert decorated.apply((ghost,)).state == "IGNORED"
 
 
 def fail(error: Exception) -> Any:
@@ -185,9 +185,9 @@ def fail(error: Exception) -> Any:
 
 
 def test_an_on_missing_function_fails_a_task_by_raising(ghost: Order) -> None:
-    found = task(on_missing=fail, name="tests.failing")(number_of_order)
+    decorated = task(on_missing=fail, name="tests.failing")(number_of_order)
 
-    result = found.apply((ghost,))
+    result = decorated.apply((ghost,))
 
     assert (result.state, str(result.result)) == ("FAILURE", "no such order")
 

@@ -54,21 +54,21 @@ def test_an_unsigned_message_that_asks_for_a_signature_fails(name: str, embed: A
 @pytest.mark.parametrize("embed", [{name: WITHIN[name]} for name in WITHIN] + DEEP, ids=str)
 @pytest.mark.parametrize("name", ["json", "cereal-json"])
 def test_a_consumer_refuses_an_embed_that_asks_for_a_signature(name: str, embed: Any) -> None:
-    found = message(json.dumps(call_body([1], **embed)))
-    found.content_type = registry.name_to_type[name]
+    received = message(json.dumps(call_body([1], **embed)))
+    received.content_type = registry.name_to_type[name]
 
-    assert "is not signed, and embeds" in str(error_in(found, NAME))
+    assert "is not signed, and embeds" in str(error_in(received, NAME))
 
 
 @pytest.mark.parametrize(
     "args", [[[SIGNED], "id", "group", []], [[PLAIN], SIGNED], [[ORDER, SIGNED]]]
 )
 def test_arguments_of_celerys_tasks_cannot_ask_for_a_signature(args: Any) -> None:
-    found = message(encode(call_body(args), "cereal-json"))
-    found.content_type = registry.name_to_type["cereal-json"]
+    received = message(encode(call_body(args), "cereal-json"))
+    received.content_type = registry.name_to_type["cereal-json"]
 
-    assert "is not signed, and embeds" in str(error_in(found, "celery.group"))
-    assert error_in(found, NAME) is None  # to whom they are arguments
+    assert "is not signed, and embeds" in str(error_in(received, "celery.group"))
+    assert error_in(received, NAME) is None  # to whom they are arguments
 
 
 def test_the_error_says_what_to_do() -> None:
@@ -123,12 +123,12 @@ def test_a_message_that_embeds_something_else_than_signatures_fails() -> None:
 
 @pytest.mark.parametrize("name", ["cereal-pickle", "cereal-json"])
 def test_a_consumer_leaves_the_embed_beside_rows_to_the_task(name: str) -> None:
-    found = message(encode(call_body([ORDER], callbacks=[SIGNED]), name))
-    found.content_type = registry.name_to_type[name]
-    found.content_encoding = "utf-8" if name == "cereal-json" else "binary"
-    found.accept = {found.content_type}
+    received = message(encode(call_body([ORDER], callbacks=[SIGNED]), name))
+    received.content_type = registry.name_to_type[name]
+    received.content_encoding = "utf-8" if name == "cereal-json" else "binary"
+    received.accept = {received.content_type}
 
-    assert error_in(found, NAME) is None
+    assert error_in(received, NAME) is None
 
 
 def test_a_time_limit_that_strikes_while_an_embed_is_read_is_raised() -> None:

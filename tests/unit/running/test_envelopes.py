@@ -134,12 +134,12 @@ def test_an_ordinary_envelope_is_accepted(headers: dict[str, Any]) -> None:
 def test_a_header_of_a_wrong_type_is_refused_with_one_line(
     headers: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    consumer, found = Consumer(), message(**headers)
+    consumer, received = Consumer(), message(**headers)
 
-    consumer.receive(found)
+    consumer.receive(received)
 
     assert consumer.taken == []
-    assert found.acknowledged
+    assert received.acknowledged
     (record,) = caplog.records
     assert record.getMessage().isprintable()
     assert len(record.getMessage()) < 1000
@@ -175,60 +175,60 @@ def test_a_refused_message_has_a_state() -> None:
     ids=str,
 )
 def test_a_message_of_protocol_1_is_checked_too(body: Any) -> None:
-    consumer, found = Consumer(), message(json.dumps(body))
-    del found.headers["task"], found.headers["id"]
+    consumer, received = Consumer(), message(json.dumps(body))
+    del received.headers["task"], received.headers["id"]
 
-    consumer.receive(found)
+    consumer.receive(received)
 
     assert consumer.taken == []
-    assert found.acknowledged
+    assert received.acknowledged
 
 
 def test_a_valid_message_of_protocol_1_is_accepted() -> None:
-    found = message(json.dumps({"task": NAME, "id": "1", "args": [], "kwargs": {}}))
-    del found.headers["task"], found.headers["id"]
+    received = message(json.dumps({"task": NAME, "id": "1", "args": [], "kwargs": {}}))
+    del received.headers["task"], received.headers["id"]
 
-    assert envelopes.error_in(found) is None
+    assert envelopes.error_in(received) is None
 
 
 @pytest.mark.django_db
 def test_a_result_without_a_task_is_not_fetched_in_the_consumer(
     django_assert_num_queries: Any,
 ) -> None:
-    found = message('{"cereal":1,"refs":[["shop.Order",1,"default"]],"result":10}\n{"$ref":0}')
-    found.content_type = "application/x-cereal-json"
-    found.headers.clear()
+    received = message('{"cereal":1,"refs":[["shop.Order",1,"default"]],"result":10}\n{"$ref":0}')
+    received.content_type = "application/x-cereal-json"
+    received.headers.clear()
 
     with django_assert_num_queries(0):
-        error = envelopes.error_in(found)
+        error = envelopes.error_in(received)
 
     assert str(error) == "The message cannot be decoded: DecodeError."
 
 
 def test_headers_that_are_not_a_dict_are_refused() -> None:
-    found = SimpleNamespace(headers=["task"], properties={})
+    received = SimpleNamespace(headers=["task"], properties={})
 
-    assert str(envelopes.error_in(found)) == (
+    assert str(envelopes.error_in(received)) == (
         "The message's headers are a list of length 1 and not a dict."
     )
 
 
 @pytest.mark.parametrize("name", ["correlation_id", "reply_to"])
 def test_properties_of_a_wrong_type_are_refused(name: str) -> None:
-    found = message()
-    found.properties = {name: ["x"]}
+    received = message()
+    received.properties = {name: ["x"]}
 
-    assert envelopes.error_in(found) is not None
+    assert envelopes.error_in(received) is not None
 
 
 def test_a_message_that_celery_cannot_read_does_not_end_the_worker(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    consumer, found = Consumer(TypeError("card 4111")), message()
+    consumer, received = Consumer(TypeError("card 4111")), message()
 
-    consumer.receive(found)
+    consumer.receive(received)
 
-    assert found.acknowledged
+    assert received.acknowledged
     (record,) = caplog.records
     assert "Celery cannot read the message: TypeError in take, " in record.getMessage()
     assert "4111" not in record.getMessage()
@@ -243,22 +243,22 @@ def test_errors_that_are_not_the_messages_fault_are_raised(error: Any) -> None:
 
 
 def test_an_error_after_the_acknowledgement_is_raised() -> None:
-    consumer, found = Consumer(TypeError()), message()
-    found.ack()
+    consumer, received = Consumer(TypeError()), message()
+    received.ack()
 
     with pytest.raises(TypeError):
-        consumer.receive(found)
+        consumer.receive(received)
 
 
 def test_a_body_that_cannot_be_decompressed_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     bound_decompression(app)
-    consumer, found = Consumer(), message("noise", compression="zlib")
-    assert found.errors
+    consumer, received = Consumer(), message("noise", compression="zlib")
+    assert received.errors
 
     with caplog.at_level(logging.ERROR):
-        found._reraise_error(consumer.on_decode_error)
+        received._reraise_error(consumer.on_decode_error)
         consumer.on_decode_error(message(), ValueError())
 
-    assert found.acknowledged
+    assert received.acknowledged
     assert "The message cannot be decompressed: error." in caplog.text
     assert [type(error) for error in consumer.undecoded] == [ValueError]

@@ -168,11 +168,11 @@ def test_a_retry_keeps_the_texts_and_the_headers_of_a_message(task: Any) -> None
 
 @pytest.mark.parametrize("headers", [None, {}, {RETRIES: 3, "x": 1}])
 def test_fetched_rows_reset_the_count(headers: Any) -> None:
-    found = request(headers=headers)
+    sent_request = request(headers=headers)
 
-    reset_fetch_retries(found)
+    reset_fetch_retries(sent_request)
 
-    assert RETRIES not in (found.headers or {})
+    assert RETRIES not in (sent_request.headers or {})
     reset_fetch_retries(None)
 
 

@@ -1,4 +1,4 @@
-"""Databases in a failover, and brokers that are away with them."""
+"""Databases in a failover, and brokers that are unavailable with them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def test_nowait_errors_of_each_driver_are_recognized(attributes: Any, args: Any)
 
 def request(**headers: Any) -> Any:
     """Return the request of a message that came."""
-    found = mock.Mock(id="the-id", headers=headers, retries=0, called_directly=False)
-    found.is_eager, found.argsrepr, found.kwargsrepr, found.kwargs = False, None, None, {}
-    return found
+    made = mock.Mock(id="the-id", headers=headers, retries=0, called_directly=False)
+    made.is_eager, made.argsrepr, made.kwargsrepr, made.kwargs = False, None, None, {}
+    return made
 
 
 def fail(error: Exception, acks_late: bool = False, sending: Any = None, **headers: Any) -> Any:
@@ -81,7 +81,7 @@ def test_a_batch_is_retried_too() -> None:
 
 @pytest.mark.parametrize("tries", [-1_000_000_000, -1, True, "x", 1e300, 1.0, None, [], 10, 10**30])
 def test_an_invalid_count_ends_the_retries(tries: Any) -> None:
-    error = OperationalError("away")
+    error = OperationalError("unavailable")
 
     with pytest.raises(OperationalError) as caught:
         fail(error, **{RETRIES: tries})
@@ -91,7 +91,7 @@ def test_an_invalid_count_ends_the_retries(tries: Any) -> None:
 
 def test_fetch_retries_are_counted() -> None:
     with pytest.raises(Retry):
-        fail(OperationalError("away"), **{RETRIES: 9})
+        fail(OperationalError("unavailable"), **{RETRIES: 9})
 
     options = fail.task.signature_from_request.call_args.kwargs  # type: ignore[attr-defined]
     assert options["headers"] == {RETRIES: 10}
@@ -101,10 +101,14 @@ def test_fetch_retries_are_counted() -> None:
 def test_a_fetch_retry_that_cannot_be_sent_is_an_error(
     acks_late: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    both = "database away It could not be sent again: ConnectionError: broker away"
+    both = "database unavailable It could not be sent again: ConnectionError: broker unavailable"
 
     with pytest.raises(Reject if acks_late else OperationalError) as caught:
-        fail(OperationalError("database away"), acks_late, ConnectionError("broker away"))
+        fail(
+            OperationalError("database unavailable"),
+            acks_late,
+            ConnectionError("broker unavailable"),
+        )
 
     assert (caught.value.reason if isinstance(caught.value, Reject) else str(caught.value)) == both
     (record,) = caplog.records

@@ -240,11 +240,11 @@ LOOKS: dict[str, Callable[[Any, Any], Any]] = {
 def test_a_receiver_gets_a_row_whatever_it_does_first(
     name: str, serializer: str, thing: Any, connect: Any
 ) -> None:
-    found = []
+    kinds = []
 
     def receive(args: Any, kwargs: Any, **about: Any) -> None:
         this = LOOKS[name](args, kwargs)
-        found.append((type(this).__name__, this.pk, isinstance(this, Customer)))
+        kinds.append((type(this).__name__, this.pk, isinstance(this, Customer)))
 
     connect(signals.task_prerun, receive)
     with record_tasks() as tasks:
@@ -252,7 +252,7 @@ def test_a_receiver_gets_a_row_whatever_it_does_first(
         tasks.run()
         assert result.get() == ["Thing", ["x"]]
 
-    assert found == [("LazyRow", 5, True)]
+    assert kinds == [("LazyRow", 5, True)]
 
 
 @pytest.mark.parametrize("serializer", ["cereal-pickle", "cereal-json"], indirect=True)
@@ -266,9 +266,9 @@ def test_changes_that_a_handler_makes_inside_arguments_reach_the_method(
             [{"list": [1]}, *others], {"options": {"deep": {}}}, serializer=serializer
         )
         tasks.run()
-        found = result.get()
+        returned = result.get()
 
-    assert found == [
+    assert returned == [
         {"list": [1, "handler"]},
         [other.pk for other in others],
         {"deep": {"by": "handler"}},

@@ -43,10 +43,10 @@ def test_json_arguments_are_written_with_plain_forms() -> None:
 
 
 def test_json_arguments_are_pickled_as_plain_containers() -> None:
-    found = pickle.loads(pickle.dumps((JSONArgs([1]), JSONKwargs(a=1))))
+    copies = pickle.loads(pickle.dumps((JSONArgs([1]), JSONKwargs(a=1))))
 
-    assert found == ([1], {"a": 1})
-    assert [type(part) for part in found] == [list, dict]
+    assert copies == ([1], {"a": 1})
+    assert [type(part) for part in copies] == [list, dict]
 
 
 def test_arguments_of_other_types_are_unchanged() -> None:
@@ -81,10 +81,10 @@ def test_decoded_arguments_are_pickled_as_decoded() -> None:
 
     with running(plain, args, kwargs):
         assert [*args] == [order]
-        found = pickle.loads(pickle.dumps((args, kwargs)))
+        copies = pickle.loads(pickle.dumps((args, kwargs)))
 
-    assert [type(part) for part in found] == [list, dict]
-    assert found[0] == [order]
+    assert [type(part) for part in copies] == [list, dict]
+    assert copies[0] == [order]
 
 
 def test_a_list_can_be_added_in_front_of_arguments() -> None:

@@ -214,9 +214,9 @@ def test_exceptions_that_end_a_task_can_be_pickled() -> None:
         "<shop.Order 5> is locked by another transaction."
     )
     for error in (Discarded(locked), Replaced("Replaced by new task")):
-        found = pickle.loads(pickle.dumps(error))
-        assert isinstance(found, Ignore)
-        assert str(found) == str(error)
+        copy = pickle.loads(pickle.dumps(error))
+        assert isinstance(copy, Ignore)
+        assert str(copy) == str(error)
 
 
 @pytest.mark.parametrize("serializer", ["json", "cereal-json", "cereal-pickle"])
@@ -224,10 +224,10 @@ def test_a_result_backend_restores_row_locked(serializer: str) -> None:
     backend = KeyValueStoreBackend(app=app, serializer=serializer)
     stored = backend.prepare_exception(rows_locked("shop.Order", [5], "default"))
 
-    found = backend.exception_to_python(backend.decode(backend.encode(stored)))
+    restored = backend.exception_to_python(backend.decode(backend.encode(stored)))
 
-    assert type(found) is RowLocked
-    assert str(found) == "<shop.Order 5> is locked by another transaction."
+    assert type(restored) is RowLocked
+    assert str(restored) == "<shop.Order 5> is locked by another transaction."
 
 
 @pytest.mark.parametrize("name", ["Timeout", "GreenletExit"])

@@ -23,11 +23,11 @@ Sent = Callable[[], list[Any]]
 
 def rows_in(messages: list[Any]) -> list[tuple[str, list[Any], str]]:
     """Return label, keys and database of the rows in each message."""
-    found = []
+    keys = []
     for message in messages:
         this = message.payload[1].with_references()["this"]
-        found.append((this.label, list(this.keys), this.using))  # of one row its reference
-    return found
+        keys.append((this.label, list(this.keys), this.using))  # of one row its reference
+    return keys
 
 
 def test_without_a_batch_size_each_row_has_a_message(sent: Sent) -> None:
@@ -71,21 +71,21 @@ def test_the_keys_of_a_queryset_are_one_query(django_assert_num_queries: Any, se
 @pytest.mark.parametrize(
     "rows",
     [
-        lambda found: found,
-        lambda found: tuple(row.pk for row in found),
-        lambda found: (row.pk for row in found),
-        lambda found: [str(row.pk) for row in found],
-        lambda found: Order.objects,
-        lambda found: Order.objects.order_by("-pk").reverse(),
-        lambda found: iter(found),
+        lambda result: result,
+        lambda result: tuple(row.pk for row in result),
+        lambda result: (row.pk for row in result),
+        lambda result: [str(row.pk) for row in result],
+        lambda result: Order.objects,
+        lambda result: Order.objects.order_by("-pk").reverse(),
+        lambda result: iter(result),
     ],
 )
 def test_rows_may_be_instances_keys_or_a_manager(rows: Any, sent: Sent) -> None:
-    found = orders(3)
+    result = orders(3)
 
-    Order.trace.bulk_apply_async(rows(found), batch_size=3)
+    Order.trace.bulk_apply_async(rows(result), batch_size=3)
 
-    assert rows_in(sent()) == [("shop.Order", [row.pk for row in found], "default")]
+    assert rows_in(sent()) == [("shop.Order", [row.pk for row in result], "default")]
 
 
 def test_options_reach_every_message(sent: Sent) -> None:
@@ -199,13 +199,13 @@ def test_a_bulk_that_is_rolled_back_is_not_sent(sent: Sent) -> None:
 def test_a_group_has_a_signature_for_each_row() -> None:
     rows = orders(3)
 
-    found = Order.trace.group(Order.objects.all(), "x")
+    result = Order.trace.group(Order.objects.all(), "x")
 
-    assert isinstance(found, group)
-    assert [task.kwargs["this"]["cereal_methods.reference"][1] for task in found.tasks] == [
+    assert isinstance(result, group)
+    assert [task.kwargs["this"]["cereal_methods.reference"][1] for task in result.tasks] == [
         row.pk for row in rows
     ]
-    assert [task.args for task in found.tasks] == [("x",)] * 3
+    assert [task.args for task in result.tasks] == [("x",)] * 3
 
 
 def test_a_group_can_be_the_header_of_a_chord(eager: None) -> None:

@@ -177,9 +177,9 @@ def test_this_is_a_fresh_row_in_a_task(order: Order) -> None:
 
 @pytest.mark.parametrize("serializer", ["cereal-pickle", "cereal-json", "cereal-yaml"])
 def test_this_travels_under_any_cereal_serializer(order: Order, serializer: str) -> None:
-    found = tasks.labelled.apply_async(("a",), {"this": order}, serializer=serializer)
+    result = tasks.labelled.apply_async(("a",), {"this": order}, serializer=serializer)
 
-    assert found.get() == ["labelled", "one", "a"]
+    assert result.get() == ["labelled", "one", "a"]
 
 
 def test_a_row_that_is_gone_fails_the_task(order: Order) -> None:

@@ -85,19 +85,19 @@ def test_a_child_of_a_concrete_model_has_its_own_task(model: Any) -> None:
 def test_the_task_runs_on_a_row_of_its_own_class(model: Any) -> None:
     row = model.objects.create()
 
-    (found, named) = row.itself.apply().get()
+    (fetched, named) = row.itself.apply().get()
 
-    assert type(found) is model
-    assert found == row
+    assert type(fetched) is model
+    assert fetched == row
     assert named == {}
 
 
 def test_the_parents_task_runs_on_a_row_of_the_child() -> None:
     gift = Gift.objects.create()
 
-    found, _ = Order.itself.apply((gift,)).get()
+    fetched, _ = Order.itself.apply((gift,)).get()
 
-    assert type(found) is Gift
+    assert type(fetched) is Gift
     assert Order.itself.name == "tests.shop.models.Order.itself"
 
 

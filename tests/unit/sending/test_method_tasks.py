@@ -16,8 +16,8 @@ from tests.shop.models import Gift, Order, PaidOrder
 
 def listed(label: str) -> MethodTask:
     """Return the method task with a label."""
-    (found,) = (method for method in method_tasks() if method.label == label)
-    return found
+    (method_task,) = (method for method in method_tasks() if method.label == label)
+    return method_task
 
 
 def test_a_method_of_a_row_is_listed_with_its_task() -> None:

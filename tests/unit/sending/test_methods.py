@@ -207,17 +207,17 @@ def test_delay_refuses_an_unsaved_instance(sent: Sent) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("given", "kind"),
     [((), "nothing"), (("dhl",), "str"), ((stored(Customer, pk=7), "dhl"), "<shop.Customer 7>")],
 )
 def test_a_call_on_the_class_without_its_instance_is_refused(
-    given: Any, found: str, sent: Sent
+    given: Any, kind: str, sent: Sent
 ) -> None:
     with pytest.raises(InvalidModelTask) as caught:
         Order.ship.delay(*given)
 
     assert str(caught.value) == (
-        f"On the class, Order.ship takes an instance of shop.Order first, and got {found}. "
+        f"On the class, Order.ship takes an instance of shop.Order first, and got {kind}. "
         "Send it as instance.ship.delay(), or as Order.ship.delay(instance)."
     )
     assert sent() == []
@@ -286,9 +286,9 @@ def test_bind_passes_the_task_in_a_plain_call(new_models: None) -> None:
 def test_bind_passes_the_task_in_the_task(new_models: None) -> None:
     instance = stored(bound(), pk=5)
 
-    found = instance.go.task.run(1, this=instance)
+    returned = instance.go.task.run(1, this=instance)
 
-    assert found == (instance, instance.go.task, 1)
+    assert returned == (instance, instance.go.task, 1)
 
 
 def test_bind_hides_the_task_from_delay(order: Order, sent: Sent) -> None:
@@ -323,9 +323,9 @@ def test_a_method_in_a_message_brings_its_instance() -> None:
     order = Order.objects.create()
     args, kwargs, _ = trip("cereal-pickle", [order.ship, order])
 
-    (ship, found), _ = unpack(args, kwargs)
+    (ship, value), _ = unpack(args, kwargs)
 
-    assert ship.__self__ is found
+    assert ship.__self__ is value
 
 
 def test_apply_runs_the_task_on_a_fresh_row() -> None:

@@ -27,7 +27,7 @@ def documents() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "found"),
+    ("name", "numbers"),
     [
         ("drafts", ["draft", "draft"]),
         ("objects.drafts", ["draft", "draft"]),
@@ -36,8 +36,8 @@ def documents() -> None:
         ("objects.all", ["done", "draft", "draft"]),
     ],
 )
-def test_rows_have_names(documents: None, name: str, found: list[str]) -> None:
-    assert names(rows_named(Document, name)) == found
+def test_rows_have_names(documents: None, name: str, numbers: list[str]) -> None:
+    assert names(rows_named(Document, name)) == numbers
 
 
 def test_a_manager_is_a_name_of_rows() -> None:

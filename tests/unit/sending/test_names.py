@@ -103,10 +103,10 @@ def test_a_signature_under_an_alias_runs() -> None:
 def test_an_argument_with_a_former_label_becomes_a_row_of_the_new_model(name: str) -> None:
     order = Order.objects.create()
 
-    (found,), _ = unpack(*trip(name, [ModelReference("shop.Purchase", order.pk, "default")])[:2])
+    (row,), _ = unpack(*trip(name, [ModelReference("shop.Purchase", order.pk, "default")])[:2])
 
-    assert type(found) is Order
-    assert found == order
+    assert type(row) is Order
+    assert row == order
 
 
 @override_settings(CEREAL_METHODS=RENAMED)

@@ -59,8 +59,8 @@ def test_an_entry_takes_every_argument_of_a_bulk(due: Callable[..., Any], sent: 
         options={"priority": 3},
     )
 
-    found = [(each.headers["argsrepr"], each.properties["priority"]) for each in sent()]
-    assert found == [("(<shop.Order 2 rows>, 'dhl')", 3), ("(<shop.Order 7>, 'dhl')", 3)]
+    messages = [(each.headers["argsrepr"], each.properties["priority"]) for each in sent()]
+    assert messages == [("(<shop.Order 2 rows>, 'dhl')", 3), ("(<shop.Order 7>, 'dhl')", 3)]
 
 
 def test_without_rows_nothing_is_sent(due: Callable[..., Any], sent: Sent) -> None:
@@ -160,7 +160,7 @@ def test_it_is_retried_if_the_database_is_unavailable(
     sent: Sent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*args: Any, **named: Any) -> None:
-        raise OperationalError("away")
+        raise OperationalError("unavailable")
 
     app.tasks[BULK].apply_async([f"{ORDER}.count", "paid"])
     (message,) = sent()
@@ -200,7 +200,7 @@ def test_it_succeeds_if_the_result_backend_is_unavailable(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fail(self: BulkResult) -> None:
-        raise ConnectionError("away")
+        raise ConnectionError("unavailable")
 
     Order.objects.create(status="paid")
     monkeypatch.setattr(BulkResult, "save", fail)
@@ -208,4 +208,4 @@ def test_it_succeeds_if_the_result_backend_is_unavailable(
     bulk_id = due(BULK, f"{ORDER}.count", "paid")
 
     assert len(sent()) == 1
-    assert f"The bulk {bulk_id} could not be saved: away" in caplog.text
+    assert f"The bulk {bulk_id} could not be saved: unavailable" in caplog.text

@@ -66,10 +66,10 @@ FORMS: dict[str, Callable[[Order, Order], Any]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_signature_does_not_hold_instances(form: str, order: Order) -> None:
-    found = FORMS[form](order, stored(Order, pk=6))
+    signature = FORMS[form](order, stored(Order, pk=6))
 
-    assert list(instances(found)) == []
-    assert "shop.Order', 5" in repr(found)
+    assert list(instances(signature)) == []
+    assert "shop.Order', 5" in repr(signature)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -77,8 +77,12 @@ def test_a_signature_is_made_and_shown_without_a_query_or_a_field(
     form: str, order: Order, django_assert_num_queries: Any
 ) -> None:
     with django_assert_num_queries(0):
-        found = FORMS[form](order, stored(Order, pk=6, city="Secretville"))
-        shown = [repr(found), str(found), repr(dict(found) if isinstance(found, dict) else found)]
+        signature = FORMS[form](order, stored(Order, pk=6, city="Secretville"))
+        shown = [
+            repr(signature),
+            str(signature),
+            repr(dict(signature) if isinstance(signature, dict) else signature),
+        ]
 
     assert "Secretville" not in "".join(shown)
 
@@ -115,10 +119,10 @@ def test_the_previous_result_comes_first_and_self_is_unchanged(order: Order) -> 
 
 
 COPIES: dict[str, Callable[[Any], Any]] = {
-    "json": lambda found: signature(json.loads(json.dumps(found))),
-    "pickle": lambda found: pickle.loads(pickle.dumps(found)),
+    "json": lambda sent: signature(json.loads(json.dumps(sent))),
+    "pickle": lambda sent: pickle.loads(pickle.dumps(sent)),
     "copy": copy.copy,
-    "deepcopy": lambda found: signature(copy.deepcopy(found)),  # it is a dict, as Celery makes it
+    "deepcopy": lambda sent: signature(copy.deepcopy(sent)),  # it is a dict, as Celery makes it
     "dict": lambda found: signature(dict(found)),
     "clone": lambda found: found.clone(),
     "app": lambda found: app.signature(dict(found)),
@@ -128,9 +132,9 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("way", COPIES)
 def test_a_copied_signature_is_sent(way: str, order: Order, sent: Sent) -> None:
-    found = COPIES[way](order.itself.s("a", k=1).set(headers={"tenant": "x"}))
+    signature = COPIES[way](order.itself.s("a", k=1).set(headers={"tenant": "x"}))
 
-    found.delay()
+    signature.delay()
 
     (message,) = sent()
     assert message.headers["task"] == ITSELF
@@ -167,10 +171,10 @@ def test_options_are_set_on_a_signature(order: Order, sent: Sent) -> None:
 
 
 def test_options_of_a_call_may_be_given_to_signature(order: Order) -> None:
-    found = order.ship.signature(("dhl",), {"express": True}, {"priority": 3}, countdown=60)
+    signature = order.ship.signature(("dhl",), {"express": True}, {"priority": 3}, countdown=60)
 
-    assert found.options == {"priority": 3, "countdown": 60}
-    assert found.kwargs == {"express": True, "this": THIS}
+    assert signature.options == {"priority": 3, "countdown": 60}
+    assert signature.kwargs == {"express": True, "this": THIS}
 
 
 def test_a_pipe_joins_signatures_in_order(order: Order) -> None:

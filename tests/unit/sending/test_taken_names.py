@@ -63,10 +63,10 @@ def test_a_model_that_was_refused_leaves_the_name_with_its_owner(new_models: Non
 
 
 def test_a_method_is_never_sent_to_a_plain_task_with_its_name() -> None:
-    found = run_program("taken_name")
+    printed = run_program("taken_name")
 
     # Celery registers shared tasks in no order, and the first one keeps the name.
-    assert found in (
+    assert printed in (
         "The task name 'shop.taken' of __main__.Colliding:Colliding.go is used by __main__.taken. "
         "Give one of them another name with name=.",
         "sent to __main__ go",

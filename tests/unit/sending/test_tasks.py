@@ -59,22 +59,22 @@ def received(message: Any) -> Any:
 
 @pytest.mark.parametrize("decorate", [task, task()], ids=["bare", "called"])
 def test_a_function_is_a_task_with_the_cereal_serializer(decorate: Any) -> None:
-    found = decorate(numbers)
+    decorated = decorate(numbers)
 
-    assert found.name == f"{__name__}.numbers"
-    assert found is app.tasks[found.name] or found == app.tasks[found.name]
-    assert found.serializer == "cereal-pickle"
-    assert found.__doc__ == "Return the numbers of orders."
-    assert str(inspect.signature(found.run)) == (
+    assert decorated.name == f"{__name__}.numbers"
+    assert decorated is app.tasks[decorated.name] or decorated == app.tasks[decorated.name]
+    assert decorated.serializer == "cereal-pickle"
+    assert decorated.__doc__ == "Return the numbers of orders."
+    assert str(inspect.signature(decorated.run)) == (
         "(order: 'Order', *others: 'Order', last: 'Order | None' = None) -> 'list[str]'"
     )
 
 
 def test_a_call_of_a_function_is_the_function(django_assert_num_queries: Any) -> None:
-    found = task(numbers)
+    decorated = task(numbers)
 
     with django_assert_num_queries(0):
-        assert found(Order(number="unsaved")) == ["unsaved"]
+        assert decorated(Order(number="unsaved")) == ["unsaved"]
 
 
 def test_a_function_is_sent_with_references(sent: Sent) -> None:
@@ -90,10 +90,10 @@ def test_a_function_is_sent_with_references(sent: Sent) -> None:
 
 def test_the_setting_is_the_serializer_of_functions_and_methods(new_models: None) -> None:
     with override_settings(CEREAL_METHODS={"SERIALIZER": "cereal-json"}):
-        found = task(numbers)
+        decorated = task(numbers)
         Order.add_to_class("numbers", model_task(numbers))
 
-        assert found.serializer == "cereal-json"
+        assert decorated.serializer == "cereal-json"
         assert Order.numbers.task.serializer == "cereal-json"  # type: ignore[attr-defined]
 
 
@@ -172,8 +172,8 @@ def test_a_bound_function_gets_its_task_first() -> None:
 @pytest.mark.parametrize("decorator", [app.task, shared_task])
 def test_a_plain_task_takes_instances(decorator: Any, serializer: str, sent: Sent) -> None:
     order = Order.objects.create(number="one")
-    found = decorator(serializer=serializer, base=Base, name="shop.plain")(numbers)
-    found.delay(order, last=order)
+    decorated = decorator(serializer=serializer, base=Base, name="shop.plain")(numbers)
+    decorated.delay(order, last=order)
 
     (message,) = sent()
 
@@ -188,9 +188,9 @@ def test_the_projects_serializer_makes_any_task_take_instances(
 ) -> None:
     monkeypatch.setenv("TEST_TASK_SERIALIZER", serializer)
 
-    found = run_program("project_serializer")
+    printed = run_program("project_serializer")
 
-    assert found == f"application/x-{serializer} [<shop.Order 5>]"
+    assert printed == f"application/x-{serializer} [<shop.Order 5>]"
 
 
 OPTIONS: dict[str, Any] = {

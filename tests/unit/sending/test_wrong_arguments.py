@@ -113,10 +113,10 @@ def test_arguments_on_an_instance_are_counted_without_self(
         return
 
     # Python 3.13 goes on, for a keyword that is like another: "Did you mean 'note'?"
-    found = error_of(lambda: WAYS[way](getattr(pallet, name), args, kwargs))
+    error = error_of(lambda: WAYS[way](getattr(pallet, name), args, kwargs))
 
-    assert found.startswith(f"{owner}.{name}() {message}")
-    assert "this" not in found
+    assert error.startswith(f"{owner}.{name}() {message}")
+    assert "this" not in error
     assert sent() == []
 
 
@@ -238,10 +238,10 @@ def test_a_parameter_may_be_named_as_an_option(pallet: Any, sent: Sent) -> None:
 
 
 def test_sending_one_row_does_not_take_options_of_bulks(pallet: Any) -> None:
-    found = error_of(lambda: pallet.stamp.delay("x", batch_size=5))
+    error = error_of(lambda: pallet.stamp.delay("x", batch_size=5))
 
-    assert found.startswith("Stamped.stamp() got an unexpected keyword argument 'batch_size'")
-    assert "sending" not in found
+    assert error.startswith("Stamped.stamp() got an unexpected keyword argument 'batch_size'")
+    assert "sending" not in error
 
 
 def test_an_errback_is_called_by_the_number_of_its_arguments() -> None:

@@ -67,8 +67,8 @@ def outcome(payload: Any, name: str) -> Any:
         return error.args[0]
     try:
         args, kwargs, embed = body
-        found = unpack(args, kwargs)
-        return found, dict(embed or {})
+        arguments = unpack(args, kwargs)
+        return arguments, dict(embed or {})
     except InvalidMessage as error:
         return error
 
@@ -88,13 +88,13 @@ def test_a_call_cut_short_at_any_byte_is_an_invalid_message(name: str, kind: str
 
     assert not isinstance(whole, Exception)
     for length in range(1, len(payload)):
-        found = outcome(payload[:length], name)
+        result = outcome(payload[:length], name)
         if kind == "call without instances" and name == "cereal-yaml":
-            if not isinstance(found, InvalidMessage):  # as to kombu's, it is YAML as well
+            if not isinstance(result, InvalidMessage):  # as to kombu's, it is YAML as well
                 args, kwargs, embed = decode(payload[:length], "yaml")
-                assert found == ((tuple(args), kwargs), embed or {}), payload[:length]
+                assert result == ((tuple(args), kwargs), embed or {}), payload[:length]
         else:
-            assert isinstance(found, InvalidMessage), payload[:length]
+            assert isinstance(result, InvalidMessage), payload[:length]
 
 
 @pytest.mark.parametrize("kind", BODIES)
@@ -121,10 +121,10 @@ def test_a_call_cut_short_in_its_embed_fails_or_embeds_nothing_less(
         try:
             args, kwargs, embed = consume(payload[:length], name)
             dict(embed)  # as Celery does before the task begins
-            found = unpack(args, kwargs), dict(embed)
+            parts = unpack(args, kwargs), dict(embed)
         except (DecodeError, InvalidMessage):
             continue
-        assert found == whole, payload[:length]
+        assert parts == whole, payload[:length]
 
 
 @pytest.mark.parametrize("result", [{"status": "SUCCESS", "result": ["dhl"]}, [1, {"a": "b"}]])
@@ -135,12 +135,12 @@ def test_a_result_cut_short_at_any_byte_is_an_invalid_message(
 
     for length in range(1, len(payload)):
         try:
-            found = decode(payload[:length], name)
+            decoded = decode(payload[:length], name)
         except DecodeError as error:
             assert isinstance(error.args[0], InvalidMessage)  # noqa: PT017
         else:  # text that ends early is YAML in many places
             same = result if name != "cereal-yaml" else decode(payload[:length], "yaml")
-            assert found == same, payload[:length]
+            assert decoded == same, payload[:length]
 
 
 def test_arguments_that_end_early_fail_in_the_task(name: str, unsealed: None) -> None:
@@ -339,9 +339,9 @@ def test_any_changed_byte_gives_a_value_or_an_error_of_decoding(name: str) -> No
 def test_an_embed_that_is_not_a_canvas_fails_in_the_task(embed: str) -> None:
     payload = '{"cereal":1,"call":7,"embed":%d}\n[[],{}]%s' % (len(embed), embed)  # noqa: UP031
 
-    args, kwargs, found = decode(payload, "cereal-json")
+    args, kwargs, result = decode(payload, "cereal-json")
 
-    assert dict(found) == NO_EMBED
+    assert dict(result) == NO_EMBED
     with pytest.raises(InvalidMessage):
         unpack(args, kwargs)
 

@@ -105,8 +105,8 @@ def test_fetched_rows_take_the_place_of_references(name: str) -> None:
 
     assert call.resolve({ORDER: order, CUSTOMER: customer})
 
-    (found,), kwargs = call.lazy_arguments()
-    assert found is customer
+    (value,), kwargs = call.lazy_arguments()
+    assert value is customer
     assert kwargs["this"] is order
     assert call.rebuilt_on({}) == {}
 

@@ -40,10 +40,10 @@ def test_received_arguments_are_passed_to_another_call_without_a_query(
     args, kwargs, embed = trip(name, ["dhl", order], {"this": order}, chain=[order])
 
     with django_assert_num_queries(0):
-        found, named, _ = trip(name, [args], {"kwargs": kwargs, "embed": embed})
+        parts, named, _ = trip(name, [args], {"kwargs": kwargs, "embed": embed})
 
     reference = ModelReference.of(order)
-    assert [list(value) for value in found.with_references()] == [["dhl", reference]]
+    assert [list(value) for value in parts.with_references()] == [["dhl", reference]]
     assert named.with_references() == {
         "kwargs": {"this": reference},
         "embed": {"callbacks": None, "errbacks": None, "chain": [reference], "chord": None},
@@ -103,10 +103,10 @@ def test_containers_from_a_pipe_fetch_their_rows(name: str, django_assert_num_qu
     args, kwargs, _ = pickle.loads(pickle.dumps(trip(name, [order], {"other": [order]})))
 
     with django_assert_num_queries(1):
-        (found,), named = unpack(args, kwargs)
+        (value,), named = unpack(args, kwargs)
 
-    assert found == order
-    assert named["other"][0] is found
+    assert value == order
+    assert named["other"][0] is value
 
 
 def test_the_containers_are_small_after_they_have_fetched_too(name: str) -> None:

@@ -63,10 +63,10 @@ def test_nothing_is_signed_or_verified_with_an_empty_key(given: dict[str, Any]) 
 @pytest.mark.parametrize("given", EMPTY, ids=str)
 def test_an_empty_key_is_an_error_of_the_checks(given: dict[str, Any]) -> None:
     with override_settings(**given):
-        (found,) = reported()
+        (report,) = reported()
 
-    assert found.level == ERROR
-    assert found.id in ("cereal_methods.E010", "cereal_methods.E001")
+    assert report.level == ERROR
+    assert report.id in ("cereal_methods.E010", "cereal_methods.E001")
 
 
 @pytest.mark.parametrize("given", EMPTY, ids=str)
@@ -84,16 +84,16 @@ def test_the_error_of_an_empty_key_says_what_to_do() -> None:
     with override_settings(SECRET_KEY=" ", SECRET_KEY_FALLBACKS=["former", ""]):
         with pytest.raises(ImproperlyConfigured) as caught:
             signing.sign(b"\x01", b"content")
-        (found,) = reported()
+        (report,) = reported()
 
-    assert found.msg == (
+    assert report.msg == (
         "SECRET_KEY and SECRET_KEY_FALLBACKS: a key is empty, or is neither a string nor bytes."
     )
-    assert found.hint == (
+    assert report.hint == (
         "Anybody who can write to the broker can sign with it, and run any code in the workers. "
         "Remove it from the settings, or give it its value."
     )
-    assert str(caught.value) == f"{found.msg} {found.hint}"
+    assert str(caught.value) == f"{report.msg} {report.hint}"
 
 
 def test_fallbacks_of_the_signing_key_replace_those_of_the_secret_key() -> None:

@@ -108,8 +108,8 @@ FILES: Final = sorted(path.relative_to(GOLDEN) for path in GOLDEN.glob("*/*/*"))
 
 def files(*kinds: str, ours: bool = True) -> Any:
     """Let a test run for the files that hold certain kinds of bodies."""
-    found = [path for path in FILES if path.name in kinds and (path.parts[1] in FORMATS) is ours]
-    return pytest.mark.parametrize("path", found, ids=str)
+    paths = [path for path in FILES if path.name in kinds and (path.parts[1] in FORMATS) is ours]
+    return pytest.mark.parametrize("path", paths, ids=str)
 
 
 def payload(path: Path, name: str) -> Any:
@@ -148,9 +148,9 @@ def test_arguments_of_any_version_are_read_where_tasks_run_at_once(path: Path, e
 
 @files(*RESULTS)
 def test_a_result_of_any_version_is_read(path: Path) -> None:
-    found = read(path)
+    decoded = read(path)
 
-    assert found == RESULTS[path.name]
+    assert decoded == RESULTS[path.name]
 
 
 @pytest.mark.django_db

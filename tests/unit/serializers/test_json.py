@@ -85,10 +85,10 @@ def test_data_that_looks_like_a_reference_comes_through_a_pipe() -> None:
 def test_values_of_kombus_json_arrive_unchanged(value: Any) -> None:
     args, kwargs, _ = trip("cereal-json", [{"deep": [value]}])
 
-    (found,), _ = unpack(args, kwargs)
+    (result,), _ = unpack(args, kwargs)
 
-    assert found == {"deep": [value]}
-    assert type(found["deep"][0]) is type(value)
+    assert result == {"deep": [value]}
+    assert type(result["deep"][0]) is type(value)
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,10 @@ def test_values_of_kombus_msgpack_arrive_unchanged(value: Any) -> None:
     order = Order.objects.create()
     args, kwargs, _ = trip("cereal-msgpack", [value, order])
 
-    (found, row), _ = unpack(args, kwargs)
+    (arrived, row), _ = unpack(args, kwargs)
 
-    assert found == value
-    assert type(found) is type(value)
+    assert arrived == value
+    assert type(arrived) is type(value)
     assert row == order
 
 
@@ -66,8 +66,8 @@ def test_a_timestamp_arrives_unchanged() -> None:
 
 def test_timestamps_as_keys_of_dicts_are_bounded() -> None:
     def body(count: int) -> bytes:
-        found = [msgpack.packb(msgpack.Timestamp(each, 1)) for each in range(count)]
-        stamps = b"".join(each + b"\0" for each in found)
+        keys = [msgpack.packb(msgpack.Timestamp(each, 1)) for each in range(count)]
+        stamps = b"".join(each + b"\0" for each in keys)
         return (
             b"\x93\x91\xdf" + count.to_bytes(4, "big") + stamps + b"\x80" + msgpack.packb(NO_EMBED)
         )

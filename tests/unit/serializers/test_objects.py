@@ -43,6 +43,6 @@ def test_a_value_that_contains_itself_is_one_object() -> None:
     value: list[Any] = []
     value.append(value)
 
-    (found,) = objects_in([value], {}, [])
+    (member,) = objects_in([value], {}, [])
 
-    assert found is value
+    assert member is value

@@ -42,10 +42,10 @@ NAME = "cereal-pickle"
 def test_any_python_value_arrives_unchanged(value: Any) -> None:
     args, kwargs, _ = trip(NAME, [value])
 
-    (found,), _ = unpack(args, kwargs)
+    (result,), _ = unpack(args, kwargs)
 
-    assert found == value
-    assert type(found) is type(value)
+    assert result == value
+    assert type(result) is type(value)
 
 
 def test_one_object_arrives_as_one_object() -> None:
@@ -106,11 +106,11 @@ def test_a_plain_pickle_of_an_instance_is_the_instance() -> None:
     order = stored(Order, pk=5, city="Delft")
     encode(call_body([order]), NAME)
 
-    found = pickle.loads(pickle.dumps(order))
+    copy = pickle.loads(pickle.dumps(order))
 
-    assert type(found) is Order
-    assert found.city == "Delft"
-    assert found._state.db == "default"
+    assert type(copy) is Order
+    assert copy.city == "Delft"
+    assert copy._state.db == "default"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -167,10 +167,10 @@ def test_model_decode_gives_fresh_instances() -> None:
     data = model_encode({"order": order, "customers": [customer]})
     Order.objects.update(status="paid")
 
-    found = model_decode(data)
+    row = model_decode(data)
 
-    assert found == {"order": order, "customers": [customer]}
-    assert found["order"].status == "paid"
+    assert row == {"order": order, "customers": [customer]}
+    assert row["order"].status == "paid"
 
 
 def test_model_decode_refuses_a_plain_pickle() -> None:

@@ -56,8 +56,8 @@ VALUES: dict[str, Any] = {
 @pytest.fixture(params=KOMBUS)
 def name(request: pytest.FixtureRequest) -> str:
     """The name of each unsigned format in turn."""
-    found: str = request.param
-    return found
+    format_name: str = request.param
+    return format_name
 
 
 def test_a_body_without_references_equals_kombus(name: str) -> None:
@@ -66,9 +66,9 @@ def test_a_body_without_references_equals_kombus(name: str) -> None:
 
         assert payload == encode(value, KOMBUS[name]), kind
         assert type(payload) is type(encode(value, KOMBUS[name]))
-        found = decode(payload, name)
-        assert found == decode(payload, KOMBUS[name]), kind
-        assert type(found) is type(decode(payload, KOMBUS[name]))
+        decoded = decode(payload, name)
+        assert decoded == decode(payload, KOMBUS[name]), kind
+        assert type(decoded) is type(decode(payload, KOMBUS[name]))
 
 
 @pytest.mark.parametrize(
@@ -94,10 +94,10 @@ def test_other_libraries_read_a_body_without_references() -> None:
 
 
 def test_a_call_without_references_is_decoded_to_lists_and_dicts(name: str) -> None:
-    found = consume(encode(call_body(["dhl"], {"a": 1}), name), name)
+    decoded = consume(encode(call_body(["dhl"], {"a": 1}), name), name)
 
-    assert found == [["dhl"], {"a": 1}, NO_EMBED]
-    assert list(map(type, found)) == [list, dict, dict]
+    assert decoded == [["dhl"], {"a": 1}, NO_EMBED]
+    assert list(map(type, decoded)) == [list, dict, dict]
 
 
 @pytest.mark.parametrize(
@@ -270,8 +270,8 @@ def test_yaml_that_contains_itself_waits_for_its_task() -> None:
     args, kwargs, _ = consume("- [&a [*a, *a]]\n- {}\n- {callbacks: null}\n", "cereal-yaml")
 
     assert isinstance(args, LazyArgs)
-    (found,), _ = unpack(*pickle.loads(pickle.dumps((args, kwargs))))
-    assert found[0] is found
+    (copies,), _ = unpack(*pickle.loads(pickle.dumps((args, kwargs))))
+    assert copies[0] is copies
 
 
 def test_a_result_may_be_nested_deeper() -> None:

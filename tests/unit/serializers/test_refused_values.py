@@ -111,10 +111,10 @@ def test_data_that_contains_itself_arrives_unchanged_in_pickle(name: str) -> Non
     data.append(data)
 
     args, kwargs, _ = trip(name, [data])
-    (found,), _ = unpack(args, kwargs)
+    (value,), _ = unpack(args, kwargs)
 
-    assert found[0] == order
-    assert found[1] is found
+    assert value[0] == order
+    assert value[1] is value
 
 
 def test_data_nested_too_deeply_is_refused(name: str) -> None:

@@ -54,11 +54,11 @@ def test_a_row_with_any_type_of_key_arrives(name: str) -> None:
     rows = rows_of_every_key()
 
     args, kwargs, _ = trip(name, rows)
-    found, _ = unpack(args, kwargs)
+    values, _ = unpack(args, kwargs)
 
-    assert list(found) == rows
-    assert [type(row) for row in found] == [type(row) for row in rows]
-    assert [row._state.db for row in found] == ["default"] * 10 + ["archive"]
+    assert list(values) == rows
+    assert [type(row) for row in values] == [type(row) for row in rows]
+    assert [row._state.db for row in values] == ["default"] * 10 + ["archive"]
 
 
 def test_decoding_runs_no_query_and_unpacking_one_for_each_model(
@@ -70,9 +70,9 @@ def test_decoding_runs_no_query_and_unpacking_one_for_each_model(
     with django_assert_num_queries(0):
         args, kwargs, _ = decode(payload, name)
     with django_assert_num_queries(2):
-        found, named = unpack(args, kwargs)
+        values, named = unpack(args, kwargs)
 
-    assert found == (order, customer)
+    assert values == (order, customer)
     assert named == {"other": order}
 
 
@@ -112,11 +112,11 @@ def test_two_hundred_orders_and_fifty_customers_cost_two_queries(
 
     args, kwargs, _ = trip(name, [pages], {"again": orders})
     with django_assert_num_queries(2):
-        (found,), named = unpack(args, kwargs)
+        (value,), named = unpack(args, kwargs)
 
-    assert found == pages
+    assert value == pages
     assert named == {"again": orders}
-    assert found["pages"][3][7]["order"] is named["again"][67]
+    assert value["pages"][3][7]["order"] is named["again"][67]
 
 
 def test_arguments_without_instances_cost_no_query(
@@ -124,21 +124,21 @@ def test_arguments_without_instances_cost_no_query(
 ) -> None:
     with django_assert_num_queries(0):
         args, kwargs, embed = trip(name, ["dhl", 1, None, 1.5, True], {"deep": [{"a": [1]}]})
-        found = unpack(args, kwargs)
+        arguments = unpack(args, kwargs)
 
-    assert found == (("dhl", 1, None, 1.5, True), {"deep": [{"a": [1]}]})
+    assert arguments == (("dhl", 1, None, 1.5, True), {"deep": [{"a": [1]}]})
     assert embed == NO_EMBED
 
 
 def test_the_order_of_keywords_and_of_keys_is_kept(name: str) -> None:
     args, kwargs, _ = trip(name, [{"b": 1, "a": 2}], {"d": 3, "c": 4})
 
-    (found,), named = unpack(args, kwargs)
+    (value,), named = unpack(args, kwargs)
 
     if name == "cereal-yaml":  # which sorts keys, as kombu's yaml does
-        assert (list(found), list(named)) == (["a", "b"], ["c", "d"])
+        assert (list(value), list(named)) == (["a", "b"], ["c", "d"])
     else:
-        assert (list(found), list(named)) == (["b", "a"], ["d", "c"])
+        assert (list(value), list(named)) == (["b", "a"], ["d", "c"])
 
 
 def test_text_in_any_language_arrives_unchanged(name: str) -> None:
@@ -155,10 +155,10 @@ def test_a_lazy_proxy_of_an_instance_arrives_as_the_instance(name: str) -> None:
     user = SimpleLazyObject(lambda: Customer.objects.get())
 
     args, kwargs, _ = trip(name, [user])
-    (found,), _ = unpack(args, kwargs)
+    (value,), _ = unpack(args, kwargs)
 
-    assert type(found) is Customer
-    assert found == customer
+    assert type(value) is Customer
+    assert value == customer
 
 
 def test_a_row_read_from_a_replica_arrives_from_its_primary(name: str) -> None:
@@ -166,9 +166,9 @@ def test_a_row_read_from_a_replica_arrives_from_its_primary(name: str) -> None:
     order._state.db = "replica"
 
     args, kwargs, _ = trip(name, [order])
-    (found,), _ = unpack(args, kwargs)
+    (value,), _ = unpack(args, kwargs)
 
-    assert found._state.db == "default"
+    assert value._state.db == "default"
 
 
 def test_a_reference_as_an_argument_arrives_as_the_instance(name: str) -> None:

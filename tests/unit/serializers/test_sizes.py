@@ -104,6 +104,6 @@ def test_two_hundred_orders_and_fifty_customers_are_two_queries(
     }
 
     with django_assert_num_queries(2):
-        found = tasks.total.apply_async((data,), serializer=serializer).get()
+        total = tasks.total.apply_async((data,), serializer=serializer).get()
 
-    assert found == [200, 50, 2]
+    assert total == [200, 50, 2]

@@ -37,6 +37,6 @@ def test_each_thread_sees_its_own_error() -> None:
         return index, "nothing"
 
     with ThreadPoolExecutor(THREADS) as pool:
-        found = list(pool.map(refuse, range(THREADS)))
+        errors = list(pool.map(refuse, range(THREADS)))
 
-    assert found == [(index, "EncodingFailed") for index in range(THREADS)]
+    assert errors == [(index, "EncodingFailed") for index in range(THREADS)]

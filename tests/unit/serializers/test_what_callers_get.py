@@ -49,9 +49,9 @@ def backend() -> None:
 @pytest.fixture(params=FORMATS)
 def name(request: pytest.FixtureRequest, settings: Any) -> str:
     """The name of each format in turn, as that of tasks which name none."""
-    found: str = request.param
-    settings.CELERY_TASK_SERIALIZER = found
-    return found
+    format_name: str = request.param
+    settings.CELERY_TASK_SERIALIZER = format_name
+    return format_name
 
 
 def ways(name: str) -> dict[str, Callable[..., Any]]:

@@ -51,10 +51,10 @@ def test_data_that_looks_like_a_reference_arrives_beside_one(value: Any) -> None
 def test_values_of_kombus_yaml_arrive_unchanged(value: Any) -> None:
     args, kwargs, _ = trip("cereal-yaml", [value])
 
-    (found,), _ = unpack(args, kwargs)
+    (result,), _ = unpack(args, kwargs)
 
-    assert found == value
-    assert type(found) is type(value)
+    assert result == value
+    assert type(result) is type(value)
 
 
 def test_one_object_arrives_as_one_object() -> None:
@@ -119,8 +119,8 @@ def test_subclasses_of_lists_and_dicts_are_written_as_such() -> None:
         "cereal-yaml", [Pair(1, 2), signature("shop.next", (1,)), stored(Order, pk=5)]
     )
 
-    found, sent, _ = args.with_references()
-    assert found == [1, 2]
+    data, sent, _ = args.with_references()
+    assert data == [1, 2]
     assert (sent["task"], sent["args"]) == ("shop.next", [1])
 
 

@@ -42,8 +42,8 @@ def test_the_app_is_restored_afterwards(order: Order, sent: Callable[[], list[An
 
     def state() -> list[Any]:
         parts = (vars(app.amqp), vars(app.control))
-        found = [part.get(name) for part in parts for name in names]
-        return [found, dict(app.conf.changes), app.backend]
+        values = [part.get(name) for part in parts for name in names]
+        return [values, dict(app.conf.changes), app.backend]
 
     order.count.delay()
     before = state()

@@ -100,18 +100,18 @@ def hooked() -> Any:
 @pytest.fixture
 def seen() -> Iterator[list[tuple[str, Any]]]:
     """Return which signals were sent, and with which state or error."""
-    found: list[tuple[str, Any]] = []
+    calls: list[tuple[str, Any]] = []
     names = {"task_prerun": "task_id", "task_postrun": "state", "task_success": "result"}
     names |= {"task_failure": "exception", "task_retry": "reason", "task_rejected": "message"}
     receivers = {}
     for name, argument in names.items():
 
         def receive(name: str = name, argument: str = argument, **about: Any) -> None:
-            found.append((name.removeprefix("task_"), about.get(argument)))
+            calls.append((name.removeprefix("task_"), about.get(argument)))
 
         receivers[name] = receive
         getattr(signals, name).connect(receive, weak=False)
-    yield found
+    yield calls
     for name, receiver in receivers.items():
         getattr(signals, name).disconnect(receiver)
 
@@ -227,7 +227,7 @@ def test_a_requeued_row_that_cannot_be_sent_has_failed(
     run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = odd_orders()
-    error = ConnectionError("away")
+    error = ConnectionError("unavailable")
     with mock.patch.object(model.act.task, "signature_from_request", side_effect=error):
         ending = run("requeued", model)
 

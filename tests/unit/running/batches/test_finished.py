@@ -19,9 +19,9 @@ from tests.celery import app
 
 @pytest.fixture
 def batch_id(journals: Path) -> str:
-    found = str(uuid.uuid4())
-    (journals / found).write_text("=1\n")
-    return found
+    task_id = str(uuid.uuid4())
+    (journals / task_id).write_text("=1\n")
+    return task_id
 
 
 def end(batch_id: str, state: str, *, has_progress: bool = False, backend: Any = None) -> None:
@@ -59,7 +59,7 @@ def test_if_celery_has_stored_an_error_the_outcome_is_a_failure_record(batch_id:
 
 def test_while_an_error_is_raised_the_journal_stays(batch_id: str, journals: Path) -> None:
     try:
-        raise ConnectionError("away")
+        raise ConnectionError("unavailable")
     except ConnectionError:
         end(batch_id, SUCCESS)
 
@@ -69,11 +69,11 @@ def test_while_an_error_is_raised_the_journal_stays(batch_id: str, journals: Pat
 def test_an_unavailable_backend_is_logged(
     batch_id: str, journals: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    backend = mock.Mock(**{"forget.side_effect": ConnectionError("away")})
+    backend = mock.Mock(**{"forget.side_effect": ConnectionError("unavailable")})
 
     end(batch_id, SUCCESS, has_progress=True, backend=backend)
 
-    assert caplog.messages == [f"The end of batch {batch_id} could not be recorded: away"]
+    assert caplog.messages == [f"The end of batch {batch_id} could not be recorded: unavailable"]
     assert list(journals.iterdir()) == []
 
 

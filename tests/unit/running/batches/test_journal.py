@@ -18,9 +18,9 @@ from cereal_methods.running.batches.journal import Journal
 @pytest.fixture
 def opened() -> Journal:
     """Return a journal whose file is open."""
-    found = Journal("the-id")
-    assert found.open() == Events()
-    return found
+    journal = Journal("the-id")
+    assert journal.open() == Events()
+    return journal
 
 
 def test_another_process_reads_which_rows_ended_and_started(opened: Journal) -> None:

@@ -43,23 +43,23 @@ def test_a_batch_uses_a_tenth_of_the_shorter_limit(
     instance = mock.Mock(time_limit=worker[0], soft_time_limit=worker[1])
     signals.celeryd_after_setup.send(sender="worker", instance=instance, conf=None)
 
-    found = share(message, task)
+    limits = share(message, task)
 
-    assert found._seconds == (None if seconds is None else pytest.approx(seconds))
+    assert limits._seconds == (None if seconds is None else pytest.approx(seconds))
 
 
 def test_time_is_used_after_that() -> None:
-    found = share((100, None))
+    limit = share((100, None))
 
-    with mock.patch.object(limits.time, "monotonic", return_value=found._started + 9.9):
-        assert not found.is_used()
-        assert found.elapsed == pytest.approx(9.9)
-    with mock.patch.object(limits.time, "monotonic", return_value=found._started + 10.1):
-        assert found.is_used()
+    with mock.patch.object(limits.time, "monotonic", return_value=limit._started + 9.9):
+        assert not limit.is_used()
+        assert limit.elapsed == pytest.approx(9.9)
+    with mock.patch.object(limits.time, "monotonic", return_value=limit._started + 10.1):
+        assert limit.is_used()
 
 
 def test_without_a_limit_time_is_never_used() -> None:
-    found = share()
+    limit = share()
 
-    with mock.patch.object(limits.time, "monotonic", return_value=found._started + 1e9):
-        assert not found.is_used()
+    with mock.patch.object(limits.time, "monotonic", return_value=limit._started + 1e9):
+        assert not limit.is_used()

@@ -32,9 +32,9 @@ def batch_id() -> str:
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Publisher:
     """Return a publisher whose thread does nothing."""
-    found = Publisher()
-    monkeypatch.setattr(found, "_run", lambda: None)
-    return found
+    publisher = Publisher()
+    monkeypatch.setattr(publisher, "_run", lambda: None)
+    return publisher
 
 
 def stored(batch_id: str) -> Any:
@@ -142,14 +142,14 @@ def test_an_outcome_is_found(batch_id: str) -> None:
 
 
 def test_an_unavailable_backend_has_no_progress(caplog: pytest.LogCaptureFixture) -> None:
-    backend = mock.Mock(**{"get_task_meta.side_effect": ConnectionError("away")})
+    backend = mock.Mock(**{"get_task_meta.side_effect": ConnectionError("unavailable")})
 
     assert recorded_progress(backend, "the-id") == (None, Events())
-    assert caplog.messages == ["The progress of batch the-id could not be read: away"]
+    assert caplog.messages == ["The progress of batch the-id could not be read: unavailable"]
 
 
 def test_a_batch_waits_for_an_unavailable_backend(caplog: pytest.LogCaptureFixture) -> None:
-    answers = [ConnectionError("away"), ConnectionError("away"), {}]
+    answers = [ConnectionError("unavailable"), ConnectionError("unavailable"), {}]
     backend = mock.Mock(**{"get_task_meta.side_effect": answers})
 
     with mock.patch.object(progress.time, "sleep") as sleep:
@@ -157,12 +157,13 @@ def test_a_batch_waits_for_an_unavailable_backend(caplog: pytest.LogCaptureFixtu
 
     assert [call.args for call in sleep.call_args_list] == [(0.1,), (0.2,)]
     assert (
-        caplog.messages == ["Batch the-id waits for the result backend: ConnectionError: away"] * 2
+        caplog.messages
+        == ["Batch the-id waits for the result backend: ConnectionError: unavailable"] * 2
     )
 
 
 def test_a_batch_waits_for_a_limited_time() -> None:
-    backend = mock.Mock(**{"get_task_meta.side_effect": ConnectionError("away")})
+    backend = mock.Mock(**{"get_task_meta.side_effect": ConnectionError("unavailable")})
 
     wait_for_backend(backend, "the-id", max_wait=0)
 

@@ -27,7 +27,7 @@ Sent = Callable[[], list[Any]]
 
 def fail_to_store(message: Any, **request: Any) -> None:
     """Deliver a message whose result Celery cannot store."""
-    with mock.patch.object(app.backend, "mark_as_done", side_effect=ConnectionError("away")):
+    with mock.patch.object(app.backend, "mark_as_done", side_effect=ConnectionError("unavailable")):
         deliver(message, **request)
 
 
@@ -39,13 +39,13 @@ def test_the_rest_is_sent_with_the_arguments_of_the_batch(sent: Sent) -> None:
 
     deliver(message)
 
-    (found,) = sent()
-    args, kwargs, _ = found.payload
+    (part,) = sent()
+    args, kwargs, _ = part.payload
     assert args.with_references() == ["x"]
     assert list(kwargs.with_references()["this"].keys) == [row.pk for row in rows[2:]]
-    assert found.content_type == message.content_type
-    assert found.headers["argsrepr"] == "(<shop.OddOrder 2 rows>, 'x')"
-    assert found.headers["stamps"] == message.headers["stamps"]
+    assert part.content_type == message.content_type
+    assert part.headers["argsrepr"] == "(<shop.OddOrder 2 rows>, 'x')"
+    assert part.headers["stamps"] == message.headers["stamps"]
 
 
 def test_the_rest_of_a_message_without_texts_is_sent(sent: Sent) -> None:
@@ -80,16 +80,16 @@ def test_rows_that_had_not_started_are_sent_again(sent: Sent) -> None:
         book.open()
         book.end('="a"', at_once=True)
         book.close()
-        raise ConnectionError("away")
+        raise ConnectionError("unavailable")
 
     with mock.patch.object(model.act.task.backend, "mark_as_done") as store:
         store.side_effect = lambda task_id, *args, **options: begin(task_id)
         with mock.patch("cereal_methods.running.invocation.batch.run_batch", return_value={}):
             deliver(message)
 
-    (found,) = sent()
-    assert found.headers["id"] == rest_id(message.headers["id"], 1)
-    deliver(found)
+    (part,) = sent()
+    assert part.headers["id"] == rest_id(message.headers["id"], 1)
+    deliver(part)
     assert result.counts() == Counts(3, succeeded=3)
 
 
@@ -107,8 +107,8 @@ def test_without_results_only_the_rest_is_sent(sent: Sent) -> None:
         request=dict(message.headers),
     )
 
-    (found,) = sent()
-    assert found.headers["id"] == rest_id(message.headers["id"], 0)
+    (part,) = sent()
+    assert part.headers["id"] == rest_id(message.headers["id"], 0)
 
 
 def test_the_row_of_a_part_is_a_batch(sent: Sent) -> None:
@@ -125,8 +125,8 @@ def test_the_row_of_a_part_is_a_batch(sent: Sent) -> None:
         request={**message.headers, "cereal_rows": [1, 2]},
     )
 
-    (found,) = sent()
-    this = found.payload[1].with_references()["this"]
+    (part,) = sent()
+    this = part.payload[1].with_references()["this"]
     assert list(this.keys) == [rows[1].pk]
 
 
@@ -153,7 +153,7 @@ def test_an_error_is_logged(sent: Sent, caplog: pytest.LogCaptureFixture) -> Non
     model.act.bulk_apply_async(rows_of(model, "a", "b"), batch_size=9)
     (message,) = sent()
 
-    with mock.patch.object(rest, "send_rest", side_effect=ConnectionError("away")):
+    with mock.patch.object(rest, "send_rest", side_effect=ConnectionError("unavailable")):
         rest._record_and_continue(
             sender=model.act.task,
             task_id="the-id",

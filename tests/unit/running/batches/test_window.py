@@ -30,9 +30,9 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(window, "time", found)
-    return found
+    clock = Clock()
+    monkeypatch.setattr(window, "time", clock)
+    return clock
 
 
 def orders(many: int) -> list[ModelReference]:
@@ -40,11 +40,11 @@ def orders(many: int) -> list[ModelReference]:
     return [ModelReference("shop.Order", row.pk, "default") for row in rows]
 
 
-def queries_of(found: Window, many: int, clock: Clock, seconds: float) -> int:
+def queries_of(window: Window, many: int, clock: Clock, seconds: float) -> int:
     """Take rows, each of which takes its method so long; return how many queries that needs."""
     with CaptureQueriesContext(connection) as queries:
         for position in range(many):
-            found.take(position)
+            window.take(position)
             clock.now += seconds
     return len(queries)
 
@@ -63,34 +63,34 @@ def test_each_slow_row_is_fetched_by_itself(clock: Clock) -> None:
 
 def test_no_row_is_older_than_a_second(clock: Clock) -> None:
     references = orders(40)
-    found = Window(RowPolicy(), references)
+    window = Window(RowPolicy(), references)
     for position in range(40):
         Order.objects.update(number=f"{clock.now:.2f}")
-        row = found.take(position)[references[position]]
+        row = window.take(position)[references[position]]
         assert clock.now - float(row.number) < 1
         clock.now += 0.3 if position % 7 else 0.05
 
 
 def test_dropped_rows_are_fetched_again(clock: Clock) -> None:
     references = orders(3)
-    found = Window(RowPolicy(), references)
-    found.take(0)
+    window = Window(RowPolicy(), references)
+    window.take(0)
     Order.objects.filter(pk=references[1].pk).delete()
 
-    found.drop()
+    window.drop()
 
-    assert found.take(1) == {}
-    assert references[2] in found.take(2)
+    assert window.take(1) == {}
+    assert references[2] in window.take(2)
 
 
 def test_other_rows_are_fetched_once_and_shared_by_no_two_rows(clock: Clock) -> None:
     references = orders(3)
     customer = Customer.objects.create(name="Ada")
     other = ModelReference.of(customer)
-    found = Window(RowPolicy(), references, [other])
+    window = Window(RowPolicy(), references, [other])
 
     with CaptureQueriesContext(connection) as queries:
-        seen: list[Any] = [found.take(position)[other] for position in range(3)]
+        seen: list[Any] = [window.take(position)[other] for position in range(3)]
 
     assert len(queries) == 2
     assert seen == [customer] * 3
@@ -101,89 +101,91 @@ def test_other_rows_are_fetched_once_and_shared_by_no_two_rows(clock: Clock) -> 
 
 def test_a_drop_before_the_first_query_changes_nothing(clock: Clock) -> None:
     references = orders(3)
-    found = Window(RowPolicy(), references)
+    window = Window(RowPolicy(), references)
 
-    found.drop()
+    window.drop()
 
     with CaptureQueriesContext(connection) as queries:
         for position in range(3):
-            assert references[position] in found.take(position)
+            assert references[position] in window.take(position)
     assert len(queries) == 1
 
 
 def test_a_slow_query_is_made_again_for_fewer_rows(clock: Clock) -> None:
     references = orders(30)
     asked: list[int] = []
-    found = Window(RowPolicy(), references)
+    window = Window(RowPolicy(), references)
 
     def fetch(keys: list[Any]) -> dict[Any, Any]:
         asked.append(len(keys))
         clock.now += 0.6
         return {}
 
-    with mock.patch.object(found, "_query", fetch):
-        found.take(0)
+    with mock.patch.object(window, "_query", fetch):
+        window.take(0)
 
     assert asked == [30, 3, 1]
 
 
 def test_locked_rows_stay_current(clock: Clock) -> None:
     references = orders(3)
-    found = Window(RowPolicy(), references)
+    window = Window(RowPolicy(), references)
 
     with CaptureQueriesContext(connection) as queries:
-        found.lock([reference.pk for reference in references])
+        window.lock([reference.pk for reference in references])
         for position in range(3):
-            assert references[position] in found.take(position)
+            assert references[position] in window.take(position)
             clock.now += 100
     assert len(queries) == 1
 
 
 def test_rows_that_cannot_be_fetched_fail_by_themselves() -> None:
-    found = Window(RowPolicy(), [ModelReference("shop.Nothing", 5, "default")])
+    window = Window(RowPolicy(), [ModelReference("shop.Nothing", 5, "default")])
 
-    assert found.take(0) == {}
+    assert window.take(0) == {}
 
 
-@pytest.mark.parametrize("error", [OperationalError("away"), ConnectionLost("away", "default")])
+@pytest.mark.parametrize(
+    "error", [OperationalError("unavailable"), ConnectionLost("unavailable", "default")]
+)
 def test_an_unavailable_database_is_an_error(error: Exception) -> None:
-    found = Window(RowPolicy(), orders(1))
+    window = Window(RowPolicy(), orders(1))
 
     with mock.patch.object(RowPolicy, "_query", side_effect=error), pytest.raises(type(error)):
-        found.take(0)
+        window.take(0)
 
 
 def test_other_rows_that_are_missing_are_left_to_each_row(clock: Clock) -> None:
     references = orders(1)
-    found = Window(RowPolicy(), references, [ModelReference("shop.Customer", 5, "default")])
+    window = Window(RowPolicy(), references, [ModelReference("shop.Customer", 5, "default")])
 
-    assert list(found.take(0)) == references
+    assert list(window.take(0)) == references
 
 
 def test_other_rows_of_an_unavailable_database_are_an_error(clock: Clock) -> None:
-    found = Window(RowPolicy(), orders(1), [ModelReference("shop.Customer", 5, "default")])
+    ahead = Window(RowPolicy(), orders(1), [ModelReference("shop.Customer", 5, "default")])
 
     with (
-        mock.patch.object(window, "fetch_all", side_effect=OperationalError("away")),
+        mock.patch.object(window, "fetch_all", side_effect=OperationalError("unavailable")),
         pytest.raises(OperationalError),
     ):
-        found.take(0)
+        ahead.take(0)
 
 
 def test_many_other_rows_are_left_to_each_row(clock: Clock) -> None:
     references = orders(1)
-    found = Window(RowPolicy(), references, orders(21))
+    window = Window(RowPolicy(), references, orders(21))
 
-    assert list(found.take(0)) == references
+    assert list(window.take(0)) == references
 
 
 def test_values_that_are_not_instances_are_copied_too(clock: Clock) -> None:
     references, others = orders(1), orders(1)
-    found = Window(RowPolicy(), references, others)
+    window = Window(RowPolicy(), references, others)
     shared = {others[0]: [1]}
 
-    with mock.patch.object(found, "_query_shared", return_value=shared):
-        copied = found.take(0)[others[0]]
+    with mock.patch.object(window, "_query_shared", return_value=shared):
+        copied = window.take(0)[others[0]]
 
     assert copied == [1]
     assert copied is not shared[others[0]]

@@ -69,16 +69,16 @@ def info_of(error: BaseException) -> Any:
 def unavailable(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that makes the result backend unavailable, until it is called again."""
     store = app.backend.store_result
-    state = {"is_away": False}
+    state = {"is_unavailable": False}
 
     def store_result(*args: Any, **options: Any) -> Any:
-        if state["is_away"]:
-            raise ConnectionError("away")
+        if state["is_unavailable"]:
+            raise ConnectionError("unavailable")
         return store(*args, **options)
 
     monkeypatch.setattr(app.backend, "store_result", store_result)
 
     def switch() -> None:
-        state["is_away"] = not state["is_away"]
+        state["is_unavailable"] = not state["is_unavailable"]
 
     return switch

@@ -38,14 +38,14 @@ class Reporter(Task):
 @pytest.fixture
 def failures() -> Iterator[list[Any]]:
     """Return the tasks for which the signal ``task_failure`` was sent."""
-    found: list[Any] = []
+    calls: list[Any] = []
 
     def receive(sender: Any, task_id: str, exception: Any, **about: Any) -> None:
         assert sender.request.id == task_id
-        found.append((type(exception), task_id))
+        calls.append((type(exception), task_id))
 
     signals.task_failure.connect(receive, weak=False)
-    yield found
+    yield calls
     signals.task_failure.disconnect(receive)
 
 

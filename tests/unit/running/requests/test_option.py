@@ -42,10 +42,10 @@ def test_the_request_class_of_a_base_class_is_used() -> None:
 
 @pytest.mark.parametrize("option", [ProjectRequest, f"{__name__}:ProjectRequest"])
 def test_the_request_class_of_the_option_is_used(option: Any) -> None:
-    found = odd_orders(Request=option).act.task.Request
+    request_class = odd_orders(Request=option).act.task.Request
 
-    assert found.__bases__ == (RowRequest, ProjectRequest)
-    assert found.__name__ == "ProjectRequest"
+    assert request_class.__bases__ == (RowRequest, ProjectRequest)
+    assert request_class.__name__ == "ProjectRequest"
 
 
 def test_a_request_class_with_our_hooks_is_unchanged() -> None:

@@ -20,10 +20,10 @@ from cereal_methods.running.requests.process import is_running, kill, wait_for_e
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[bytes]]:
     """Return a process that sleeps."""
-    found = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    yield found
-    found.kill()
-    found.wait()
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield process
+    process.kill()
+    process.wait()
 
 
 def test_a_process_is_killed(child: subprocess.Popen[bytes]) -> None:

@@ -29,8 +29,8 @@ LOST = [WorkerLostError("killed"), SystemExit(1), KeyboardInterrupt()]
 
 
 def state_of(task_id: str) -> str:
-    found: str = app.backend.get_task_meta(task_id, cache=False)["status"]
-    return found
+    status: str = app.backend.get_task_meta(task_id, cache=False)["status"]
+    return status
 
 
 def ids(messages: list[Any]) -> list[str]:
@@ -96,7 +96,7 @@ def test_a_late_row_of_a_batch_is_sent_again(sent: Sent) -> None:
     assert ids(sent()) == [row_id(delivery.id, 0), rest_id(delivery.id, 1)]
 
 
-@pytest.mark.parametrize("reason", ["too often", "the broker is away"])
+@pytest.mark.parametrize("reason", ["too often", "the broker is unavailable"])
 def test_a_late_row_that_cannot_run_again_has_failed(sent: Sent, reason: str) -> None:
     crashes = 4 if reason == "too often" else 0
     delivery = deliver(sent, "a", batch_size=1, headers={"cereal_crashes": crashes}, **LATE)
@@ -106,7 +106,7 @@ def test_a_late_row_that_cannot_run_again_has_failed(sent: Sent, reason: str) ->
         failed.append(task_id)
 
     signals.task_failure.connect(receive, weak=False)
-    error = None if reason == "too often" else ConnectionError("away")
+    error = None if reason == "too often" else ConnectionError("unavailable")
     with mock.patch.object(module, "send_again", side_effect=error):
         delivery.request.on_failure(info_of(WorkerLostError("killed")))
     signals.task_failure.disconnect(receive)
@@ -153,7 +153,7 @@ def test_a_batch_that_cannot_be_continued_fails(
     delivery = deliver(sent, "a", "b")
     delivery.keep('>0\n="a"\n>1\n')
 
-    with mock.patch.object(module, "InterruptedBatch", side_effect=ConnectionError("away")):
+    with mock.patch.object(module, "InterruptedBatch", side_effect=ConnectionError("unavailable")):
         delivery.request.on_failure(info_of(WorkerLostError("killed")))
 
     name = delivery.task.name
@@ -269,7 +269,7 @@ def test_a_batch_that_the_pool_has_recorded_has_ended(sent: Sent) -> None:
     delivery = deliver(sent, "a", "b")
     delivery.keep('>0\n="a"\n.\n')
 
-    delivery.request.on_failure(info_of(ConnectionError("away")))
+    delivery.request.on_failure(info_of(ConnectionError("unavailable")))
 
     assert delivery.is_acknowledged
     assert sent() == []
@@ -280,7 +280,7 @@ def test_a_batch_whose_outcome_was_not_stored_continues(sent: Sent) -> None:
     delivery = deliver(sent, "a", "b")
     delivery.keep('>0\n="a"\n')
 
-    delivery.request.on_failure(info_of(ConnectionError("away")))
+    delivery.request.on_failure(info_of(ConnectionError("unavailable")))
 
     assert delivery.is_acknowledged
     assert ids(sent()) == [rest_id(delivery.id, 1)]
@@ -289,7 +289,7 @@ def test_a_batch_whose_outcome_was_not_stored_continues(sent: Sent) -> None:
 def test_a_batch_that_has_not_started_is_sent_for_later(sent: Sent) -> None:
     delivery = deliver(sent, "a", "b")
 
-    delivery.request.on_failure(info_of(ConnectionError("away")))
+    delivery.request.on_failure(info_of(ConnectionError("unavailable")))
 
     (message,) = sent()
     assert message.headers["id"] == delivery.id
@@ -304,13 +304,13 @@ def test_a_row_whose_state_was_not_stored_is_stored_later(
     stores: list[Any] = []
     monkeypatch.setattr(module, "store_or_retry", lambda store, task, task_id: stores.append(store))
 
-    delivery.request.on_failure(info_of(ConnectionError("away")))
+    delivery.request.on_failure(info_of(ConnectionError("unavailable")))
     assert delivery.is_acknowledged
     (store,) = stores
     store(app.backend)
 
     assert state_of(delivery.id) == FAILURE
-    assert delivery.result.failures() == [(delivery.rows[0].pk, "ConnectionError: away")]
+    assert delivery.result.failures() == [(delivery.rows[0].pk, "ConnectionError: unavailable")]
 
 
 @pytest.mark.parametrize("kind", ["not a bulk's", "without a row"])
@@ -323,6 +323,6 @@ def test_celery_handles_other_messages_whose_state_was_not_stored(sent: Sent, ki
     if kind == "without a row":
         delivery.request.request_dict["kwargs"] = {}
 
-    delivery.request.on_failure(info_of(ConnectionError("away")))
+    delivery.request.on_failure(info_of(ConnectionError("unavailable")))
 
     assert state_of(delivery.id) == FAILURE

@@ -16,9 +16,9 @@ from cereal_methods.running.requests.storing import store_or_retry
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Return the pauses that were made, each of which ends at once."""
-    found: list[float] = []
-    monkeypatch.setattr(storing.time, "sleep", found.append)
-    return found
+    seconds: list[float] = []
+    monkeypatch.setattr(storing.time, "sleep", seconds.append)
+    return seconds
 
 
 def store_in_background(store: Callable[[Any], Any]) -> None:
@@ -41,20 +41,20 @@ def test_a_record_is_stored_at_once(pauses: list[float]) -> None:
 def test_a_record_is_stored_when_the_backend_is_available_again(
     pauses: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = mock.Mock(side_effect=[*[ConnectionError("away")] * 7, None])
+    store = mock.Mock(side_effect=[*[ConnectionError("unavailable")] * 7, None])
 
     store_in_background(store)
 
     assert store.call_count == 8
     assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
-    assert caplog.messages == ["A record of the-id waits for the result backend: away"]
+    assert caplog.messages == ["A record of the-id waits for the result backend: unavailable"]
 
 
 def test_a_record_that_cannot_be_stored_is_logged(
     pauses: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(storing, "_MAX_UNAVAILABLE", 0.0)
-    store = mock.Mock(side_effect=ConnectionError("away"))
+    store = mock.Mock(side_effect=ConnectionError("unavailable"))
 
     store_in_background(store)
 
