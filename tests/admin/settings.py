@@ -1,4 +1,4 @@
-"""Settings of the tests of the admin: as the others', with Django's admin."""
+"""Settings of the tests of the admin: those of the other tests, with Django's admin."""
 
 from __future__ import annotations
 

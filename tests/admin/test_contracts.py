@@ -1,4 +1,4 @@
-"""What the library relies on of Django's admin and of django-celery-results."""
+"""The parts of Django's admin and of django-celery-results that the library relies on."""
 
 from __future__ import annotations
 

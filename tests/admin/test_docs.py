@@ -1,4 +1,4 @@
-"""The examples of docs/admin.md, which run: in a project that is made of them."""
+"""The examples of docs/admin.md run, in a project that is made of them."""
 
 from __future__ import annotations
 

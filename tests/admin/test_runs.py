@@ -1,4 +1,4 @@
-"""The page of a run, and what it tells to whom."""
+"""The page of a run, and what each user sees there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the admin of the tests is."""
+"""The URLs of the tests of the admin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Python in processes of their own, where nothing has been imported yet."""
+"""Python in new processes, which have not imported anything yet."""
 
 from __future__ import annotations
 

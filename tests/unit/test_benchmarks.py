@@ -1,4 +1,4 @@
-"""How the benchmarks compare what they measure, and judge it."""
+"""How the benchmarks compare and judge their measurements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests test: under tox the package that was installed, not the checkout."""
+"""Under tox the tests run on the installed package, not on the checkout."""
 
 from __future__ import annotations
 

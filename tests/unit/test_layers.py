@@ -1,4 +1,4 @@
-"""The rooms of the library: imports point down, and modules are of a bearable size."""
+"""The rooms of the library: imports point down, and modules are short."""
 
 from __future__ import annotations
 

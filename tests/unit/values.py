@@ -1,4 +1,4 @@
-"""Classes of the tests' own that only pickle can carry."""
+"""Classes whose instances only pickle can carry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Celery app without anything of the library's, for contracts with Celery itself."""
+"""A Celery app without the library, for contracts with Celery itself."""
 
 from __future__ import annotations
 

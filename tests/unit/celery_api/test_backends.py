@@ -150,7 +150,7 @@ def test_is_chord_part_is_false_of_others(value: Any) -> None:
 
 
 def ended(app: Celery, end: Any) -> list[tuple[Any, ...]]:
-    """Return what a chord's backend is told of a chain in its header whose first task ends so."""
+    """Return how a chord's backend is called if the first task of a chain in its header ends so."""
     told: list[tuple[Any, ...]] = []
     messages: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""Running the checks on a Celery app of the test's own."""
+"""Running the checks on a Celery app of the test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""System checks: what ``manage.py check`` says of ``beat_schedule``."""
+"""The system check of ``beat_schedule``."""
 
 from __future__ import annotations
 

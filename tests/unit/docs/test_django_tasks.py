@@ -1,4 +1,4 @@
-"""Django's own tasks beside method tasks: what docs/django-tasks.md claims.
+"""Django's tasks beside method tasks, as docs/django-tasks.md describes them.
 
 On Django 5.2 with the package that brings its framework there.
 """

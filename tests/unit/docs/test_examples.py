@@ -1,4 +1,4 @@
-"""The examples of the pages in docs/, which all run."""
+"""All examples of the pages in docs/ run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The links of the pages, which lead somewhere."""
+"""The links of the pages lead to existing targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples of the README, which all run: in a project that is made of them."""
+"""All examples of the README run, in a project that is made of them."""
 
 from __future__ import annotations
 

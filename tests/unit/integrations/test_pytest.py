@@ -1,4 +1,4 @@
-"""The fixtures that pytest finds where the package is installed."""
+"""The fixtures that the installed package gives to pytest."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from cereal_methods.results import waiting
 
 @pytest.fixture
 def on_sleep(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
-    """Do something in the place of waiting for the next look at the results."""
+    """Do something instead of waiting before the results are read again."""
 
     def install(what: Callable[[], Any]) -> None:
         monkeypatch.setattr(waiting.time, "sleep", lambda seconds: what())

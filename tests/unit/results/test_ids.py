@@ -1,4 +1,4 @@
-"""The ids of a bulk's messages, rows and records: every version computes the same."""
+"""The ids of a bulk's messages, rows and records: every version computes the same ones."""
 
 from __future__ import annotations
 

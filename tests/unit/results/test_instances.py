@@ -1,4 +1,4 @@
-"""Results, which are fetched when they are asked for."""
+"""Instances in results, which are fetched when the result is read."""
 
 from __future__ import annotations
 

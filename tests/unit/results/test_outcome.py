@@ -14,7 +14,7 @@ ERROR = {"exc_type": "ValueError", "exc_message": ["no"], "exc_module": "builtin
 
 
 def full() -> Outcome:
-    """Return an outcome that has everything."""
+    """Return an outcome with rows of every kind."""
     outcome = Outcome(8)
     outcome.add_result("a")
     outcome.add("failed", ORDER, "ValueError: no", ERROR)

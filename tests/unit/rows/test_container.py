@@ -1,4 +1,4 @@
-"""What encoders and lower rooms may ask of a message's containers."""
+"""What encoders and lower rooms can call on a message's containers."""
 
 from __future__ import annotations
 

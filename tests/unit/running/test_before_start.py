@@ -1,4 +1,4 @@
-"""What handlers find and change before a method starts, and what of it the method gets."""
+"""What handlers see and change before a method starts, and which changes the method gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods whose tasks are called directly: by other methods, by their own, by nobody."""
+"""Tasks that are called directly: by other methods, by their own method, or outside a task."""
 
 from __future__ import annotations
 

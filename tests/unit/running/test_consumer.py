@@ -1,4 +1,4 @@
-"""What a consumer takes in, and what it refuses; with workers in tests/worker/test_bad_messages."""
+"""Messages that a consumer accepts or refuses; tests/worker/test_bad_messages has workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What monitors and logs are shown: texts and fields that name the row, without a query."""
+"""Texts and fields for monitors and logs name the row, without a query."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Durable tasks, as ``running`` knows them: by what keeps them, if anything does."""
+"""Durable tasks, as ``running`` knows them."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ pytestmark = [
 
 @task(name="shop.rows")
 def rows(*args: Any, **kwargs: Any) -> Any:
-    """Return what came."""
+    """Return the arguments."""
     return [*args, kwargs]
 
 

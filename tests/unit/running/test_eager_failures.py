@@ -1,4 +1,4 @@
-"""What goes wrong in eager mode and in ``apply``, which does so as in a worker."""
+"""Failures in eager mode and in ``apply`` are those of a worker."""
 
 from __future__ import annotations
 

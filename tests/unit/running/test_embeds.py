@@ -1,4 +1,4 @@
-"""What an unsigned message embeds is not signed by the worker that sends it on."""
+"""A worker does not sign the signatures that an unsigned message embeds."""
 
 from __future__ import annotations
 

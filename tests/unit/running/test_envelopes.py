@@ -1,4 +1,4 @@
-"""Headers that would end a worker; with workers in tests/worker/test_attacks."""
+"""Headers that would end a worker; tests/worker/test_attacks has workers."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Consumer:
         return take
 
     def on_decode_error(self, message: Any, error: Any) -> None:
-        """Take note of what kombu could not decode."""
+        """Record what kombu could not decode."""
         self.undecoded.append(error)
 
 

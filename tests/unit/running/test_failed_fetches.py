@@ -1,4 +1,4 @@
-"""How tasks end whose rows could not be fetched, in each case."""
+"""How a task ends if its rows could not be fetched."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def look(moment: str, args: Any, kwargs: Any) -> None:
 
 
 class Looking(Task):  # type: ignore[type-arg]
-    """A task class whose handlers look at the arguments, and change them."""
+    """A task class whose handlers read the arguments, and change them."""
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """Change the arguments."""

@@ -1,4 +1,4 @@
-"""What messages hold, and what a worker's pool makes of them."""
+"""What messages hold, and how a worker's pool runs them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.celery import app
 
 
 def trace(message: Any) -> Any:
-    """Run a message's task as a worker's pool does, and return what came of it."""
+    """Run a message's task as a worker's pool does, and return Celery's outcome."""
     task = app.tasks[message.headers["task"]]
     args, kwargs, embed = message.payload
     request = {**message.headers, **embed, "delivery_info": {}, "hostname": "test"}

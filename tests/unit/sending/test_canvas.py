@@ -145,7 +145,7 @@ def test_a_method_bound_to_its_task_maps(order: Order) -> None:
 
 @ensure_self
 def pair(order: Order, *before: Any, last: Any = None) -> list[Any]:
-    """Return what came."""
+    """Return the arguments."""
     return [order.number, *before, last]
 
 
@@ -165,7 +165,7 @@ def test_a_reference_as_this_is_fetched(order: Order, django_assert_num_queries:
 
 
 def test_the_function_keeps_its_name_and_docstring() -> None:
-    assert (pair.__name__, pair.__doc__) == ("pair", "Return what came.")
+    assert (pair.__name__, pair.__doc__) == ("pair", "Return the arguments.")
     assert inspect.unwrap(pair).__qualname__ == "pair"
 
 

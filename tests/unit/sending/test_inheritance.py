@@ -29,7 +29,7 @@ class ProxyMeta(Meta):
 
 
 class Greeting:
-    """A mixin that is no model."""
+    """A mixin that is not a model."""
 
     @model_task
     def greet(self, name: str = "you") -> list[str]:

@@ -1,4 +1,4 @@
-"""Model tasks as methods: called, looked at and sent."""
+"""Model tasks as methods: calling, inspecting and sending them."""
 
 from __future__ import annotations
 

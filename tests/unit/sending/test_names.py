@@ -1,4 +1,4 @@
-"""Names that messages keep: of tasks, and of models."""
+"""Former names of tasks and models in messages."""
 
 from __future__ import annotations
 

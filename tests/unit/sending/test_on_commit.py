@@ -1,4 +1,4 @@
-"""Dispatch that waits for a transaction's commit, in transactions that commit."""
+"""Sending on commit, in transactions that commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of ``@model_task`` and ``@task`` with values of a wrong type, and of a right one."""
+"""Options of ``@model_task`` and ``@task`` with valid and invalid values."""
 
 from __future__ import annotations
 

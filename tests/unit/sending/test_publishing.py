@@ -1,4 +1,4 @@
-"""The options of sending: a name that nobody takes is refused, with a suggestion."""
+"""The options of sending: an unknown name is refused, with a suggestion."""
 
 from __future__ import annotations
 

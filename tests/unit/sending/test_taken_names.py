@@ -1,4 +1,4 @@
-"""Names of tasks that another task has."""
+"""Task names that another task has already."""
 
 from __future__ import annotations
 

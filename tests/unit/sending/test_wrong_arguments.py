@@ -1,4 +1,4 @@
-"""Arguments that do not fit a method: the error counts what the caller wrote, and nothing else."""
+"""Arguments that do not fit a method: the error counts only what the caller wrote."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_arguments_on_an_instance_are_counted_without_self(
         WAYS[way](getattr(pallet, name), args, kwargs)
         return
 
-    # Python 3.13 goes on, for a keyword that is like another: "Did you mean 'note'?"
+    # Python 3.13 adds a suggestion for a keyword that is like another: "Did you mean 'note'?"
     error = error_of(lambda: WAYS[way](getattr(pallet, name), args, kwargs))
 
     assert error.startswith(f"{owner}.{name}() {message}")

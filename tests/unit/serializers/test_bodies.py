@@ -1,4 +1,4 @@
-"""Bodies that were damaged, or written by something else."""
+"""Bodies that are damaged, or that another program wrote."""
 
 from __future__ import annotations
 

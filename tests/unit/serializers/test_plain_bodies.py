@@ -177,7 +177,7 @@ def test_only_what_precedes_the_first_reference_is_encoded_twice() -> None:
     encode(call_body([[Spy("before"), ORDER, Spy("after")]]), "cereal-json")
     assert seen == ["before", "before", "after"]
     seen.clear()
-    encode(call_body([ORDER, Spy("beside")]), "cereal-json")  # it is looked for among these
+    encode(call_body([ORDER, Spy("beside")]), "cereal-json")  # which the search for rows visits
     assert seen == ["beside"]
 
 

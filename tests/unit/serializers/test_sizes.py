@@ -1,4 +1,4 @@
-"""What messages weigh, in bytes, and what they cost, in queries."""
+"""The size of messages in bytes, and their cost in queries."""
 
 from __future__ import annotations
 

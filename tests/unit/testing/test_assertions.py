@@ -1,4 +1,4 @@
-"""What a recorder finds, and what its assertions say."""
+"""The assertions of a recorder, and their messages."""
 
 from __future__ import annotations
 

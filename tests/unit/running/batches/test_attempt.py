@@ -1,4 +1,4 @@
-"""One row of a batch: its request, hooks and signals are those of a task of its own."""
+"""One row of a batch has the request, hooks and signals of a separate task."""
 
 from __future__ import annotations
 

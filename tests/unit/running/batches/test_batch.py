@@ -1,4 +1,4 @@
-"""Batches: each row ends as a task of its own would, and the batch has an outcome for all."""
+"""Batches: each row ends as a separate task would, and the batch has one outcome for all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A batch's arguments: what one row does to them is not seen by the next."""
+"""A batch's arguments are copied, so that a row does not see the changes of another."""
 
 from __future__ import annotations
 

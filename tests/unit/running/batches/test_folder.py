@@ -1,4 +1,4 @@
-"""The directory of journals: nobody else can write there, and nothing stays for ever."""
+"""The directory of journals: only its user can write there, and old files are deleted."""
 
 from __future__ import annotations
 

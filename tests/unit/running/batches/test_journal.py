@@ -1,4 +1,4 @@
-"""The journal of a batch: what another process of the host finds."""
+"""The journal of a batch, as another process of the host reads it."""
 
 from __future__ import annotations
 

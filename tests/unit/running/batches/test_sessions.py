@@ -1,4 +1,4 @@
-"""Database sessions after a batch's row: as the row found them."""
+"""Database sessions are restored after each row of a batch."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_transaction_that_a_row_leaves_open_is_rolled_back(leave: Callable[[],
         ('UPDATE "shop_order" SET "number" = 1', False),
         ("SAVEPOINT a", False),
         ("RELEASE SAVEPOINT a", False),
-        ("BEGIN", False),  # which SQLite tells of by itself
+        ("BEGIN", False),  # which SQLite reports itself
     ],
 )
 def test_statements_that_change_a_session_are_detected(sql: str, changed: bool) -> None:

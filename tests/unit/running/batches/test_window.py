@@ -1,4 +1,4 @@
-"""Rows that are fetched ahead: few enough not to be old, and enough for one query to do."""
+"""Rows that are fetched ahead: few enough to be current, and enough to save queries."""
 
 from __future__ import annotations
 

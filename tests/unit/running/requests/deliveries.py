@@ -1,4 +1,4 @@
-"""Messages as the consumer of a worker has them, and what their process leaves behind."""
+"""Messages in the consumer of a worker, and what their process leaves behind."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def deliver(sent: Callable[[], list[Any]], *numbers: str, **options: Any) -> Del
 
 
 def info_of(error: BaseException) -> Any:
-    """Return what the pool tells of an error."""
+    """Return how the pool describes an error."""
     try:
         raise error
     except type(error):

@@ -1,4 +1,4 @@
-"""What the consumer does with messages of durable tasks that end outside of their function."""
+"""What the consumer does with messages of durable tasks that end outside their function."""
 
 from __future__ import annotations
 

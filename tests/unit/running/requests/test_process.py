@@ -1,4 +1,4 @@
-"""Processes of the pool, which the consumer looks at and kills."""
+"""Processes of the pool, which the consumer inspects and kills."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_process_is_killed(child: subprocess.Popen[bytes]) -> None:
 
     kill(child.pid)
 
-    assert not is_running(child.pid)  # a zombie, as nobody has waited for it
+    assert not is_running(child.pid)  # a zombie, because its parent has not waited for it
     assert child.wait() == -signal.SIGKILL
 
 

@@ -1,4 +1,4 @@
-"""A broker and a result backend that nobody can reach."""
+"""Settings with an unreachable broker and result backend."""
 
 SECRET_KEY = "secret"
 INSTALLED_APPS = ["cereal_methods", "shop"]
