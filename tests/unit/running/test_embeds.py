@@ -128,7 +128,12 @@ def test_a_consumer_leaves_the_embed_beside_rows_to_the_task(name: str) -> None:
     received.content_encoding = "utf-8" if name == "cereal-json" else "binary"
     received.accept = {received.content_type}
 
-    assert error_in(received, NAME) is None
+    decoder = received.payload[0].call.decoder
+
+    with mock.patch.object(type(decoder), "decode") as decode:
+        assert error_in(received, NAME) is None
+
+    decode.assert_not_called()
 
 
 def test_a_time_limit_that_strikes_while_an_embed_is_read_is_raised() -> None:
