@@ -91,10 +91,7 @@ def test_a_missing_row_fails_when_arguments_are_unpacked(name: str) -> None:
     with pytest.raises(Order.DoesNotExist) as caught:
         unpack(args, kwargs)
 
-    assert str(caught.value) == (
-        "shop.Order 5 in database 'default' does not exist: deleted after the task was sent, or "
-        "not committed yet when the task ran."
-    )
+    assert str(caught.value).startswith("shop.Order 5 in database 'default' does not exist: ")
 
 
 def test_a_missing_row_fails_every_time(name: str, django_assert_num_queries: Any) -> None:

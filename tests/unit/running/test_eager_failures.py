@@ -23,18 +23,13 @@ from .test_eager import WAYS
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("eager")]
 
-UNSAVED = (
-    "This shop.Order has no row in the database: it was never saved, or it was deleted. Only saved "
-    "instances can be passed to a task; save it first."
-)
+#: How the error of an unsaved instance begins.
+UNSAVED = "This shop.Order has no row in the database: "
 
 
 def gone(pk: Any) -> str:
-    """Return the message about a row that is gone."""
-    return (
-        f"shop.Order {pk} in database 'default' does not exist: deleted after the task was sent, "
-        "or not committed yet when the task ran."
-    )
+    """Return how the error of a missing row begins."""
+    return f"shop.Order {pk} in database 'default' does not exist: "
 
 
 @pytest.fixture(params=WAYS)
@@ -77,14 +72,14 @@ def test_an_unsaved_argument_is_refused_when_it_is_sent(way: Any, order: Order) 
     with pytest.raises((UnsavedInstance, EncodeError)) as caught:
         way(order, Order()).get()
 
-    assert str(caught.value) == UNSAVED
+    assert str(caught.value).startswith(UNSAVED)
 
 
 def test_an_unsaved_self_is_refused_when_it_is_sent(way: Any) -> None:
     with pytest.raises((UnsavedInstance, EncodeError)) as caught:
         way(Order()).get()
 
-    assert str(caught.value) == UNSAVED
+    assert str(caught.value).startswith(UNSAVED)
 
 
 def test_a_missing_row_is_a_failure(way: Any, ghost: Order) -> None:
@@ -93,21 +88,21 @@ def test_a_missing_row_is_a_failure(way: Any, ghost: Order) -> None:
     assert result.state == "FAILURE"
     with pytest.raises(Order.DoesNotExist) as caught:
         result.get()
-    assert str(caught.value) == gone(ghost.pk)
+    assert str(caught.value).startswith(gone(ghost.pk))
 
 
 def test_a_missing_argument_is_a_failure(way: Any, order: Order, ghost: Order) -> None:
     result = way(order, [ghost])
 
     assert result.state == "FAILURE"
-    assert str(result.result) == gone(ghost.pk)
+    assert str(result.result).startswith(gone(ghost.pk))
 
 
 def test_an_error_is_raised_at_once_if_errors_propagate(ghost: Order, propagating: None) -> None:
     with pytest.raises(Order.DoesNotExist) as caught:
         ghost.trace.delay()
 
-    assert str(caught.value) == gone(ghost.pk)
+    assert str(caught.value).startswith(gone(ghost.pk))
 
 
 @pytest.mark.parametrize("send", ["delay", "apply"])
@@ -118,10 +113,10 @@ def test_a_task_of_a_missing_row_can_be_discarded(
 
     assert result.state == "IGNORED"
     assert result.get() is None
-    ours = [record for record in caplog.records if record.name == "cereal_methods"]
-    assert [record.getMessage() for record in ours] == [
+    (record,) = (record for record in caplog.records if record.name == "cereal_methods")
+    assert record.getMessage().startswith(
         f"Task tests.shop.models.Order.ship_or_not[{result.id}] is discarded: {gone(ghost.pk)}"
-    ]
+    )
 
 
 def test_a_discarded_task_raises_nothing_if_errors_propagate(
@@ -136,7 +131,8 @@ def test_an_on_missing_function_is_called_with_the_error(
     result = ghost.ship_or_note.delay()
 
     (line,) = probe()
-    assert (line["what"], line["error"]) == ("missing", gone(ghost.pk))
+    assert line["what"] == "missing"
+    assert line["error"].startswith(gone(ghost.pk))
     assert (result.state, result.get()) == ("SUCCESS", "noted")
 
 
@@ -148,7 +144,7 @@ def test_eager_tasks_are_not_retried_for_missing_rows(ghost: Order) -> None:
     result = ghost.ship_later.delay()
 
     assert result.state == "FAILURE"
-    assert str(result.result) == gone(ghost.pk)
+    assert str(result.result).startswith(gone(ghost.pk))
 
 
 def test_a_value_that_the_serializer_cannot_carry_is_refused(order: Order) -> None:

@@ -189,9 +189,8 @@ def test_a_row_that_is_gone_fails_the_task(order: Order) -> None:
 
     with pytest.raises(Order.DoesNotExist) as caught:
         signature.apply_async().get()
-    assert str(caught.value) == (
-        f"shop.Order {this.pk} in database 'default' does not exist: deleted after the task was "
-        "sent, or not committed yet when the task ran."
+    assert str(caught.value).startswith(
+        f"shop.Order {this.pk} in database 'default' does not exist: "
     )
 
 

@@ -199,10 +199,7 @@ def test_delay_refuses_an_unsaved_instance(sent: Sent) -> None:
     with pytest.raises(UnsavedInstance) as caught:
         Order().ship.delay("dhl")
 
-    assert str(caught.value) == (
-        "This shop.Order has no row in the database: it was never saved, or it was deleted. Only "
-        "saved instances can be passed to a task; save it first."
-    )
+    assert str(caught.value).startswith("This shop.Order has no row in the database: ")
     assert sent() == []
 
 

@@ -169,10 +169,7 @@ def test_an_unsaved_instance_is_refused_at_the_call(sent: Sent) -> None:
     with transaction.atomic(), pytest.raises(UnsavedInstance) as caught:
         stored(Order, pk=5).trace.delay_on_commit([Order()])
 
-    assert str(caught.value) == (
-        "This shop.Order has no row in the database: it was never saved, or it was deleted. Only "
-        "saved instances can be passed to a task; save it first."
-    )
+    assert str(caught.value).startswith("This shop.Order has no row in the database: ")
     assert ids(sent) == []
 
 

@@ -112,10 +112,7 @@ def test_a_function_fails_with_its_rows_by_default() -> None:
     result = task(numbers).apply((stored(Order, pk=5),))
 
     assert result.state == "FAILURE"
-    assert str(result.result) == (
-        "shop.Order 5 in database 'default' does not exist: deleted after the task was sent, or "
-        "not committed yet when the task ran."
-    )
+    assert str(result.result).startswith("shop.Order 5 in database 'default' does not exist: ")
 
 
 def test_a_function_cannot_have_on_commit() -> None:
@@ -139,10 +136,7 @@ def test_an_unsaved_argument_of_a_function_is_refused(sent: Sent) -> None:
     with pytest.raises(EncodeError) as caught:
         task(numbers).delay(Order())
 
-    assert str(caught.value) == (
-        "This shop.Order has no row in the database: it was never saved, or it was deleted. Only "
-        "saved instances can be passed to a task; save it first."
-    )
+    assert str(caught.value).startswith("This shop.Order has no row in the database: ")
     assert sent() == []
 
 

@@ -17,10 +17,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "archive"])
 def test_an_unsaved_instance_is_refused(name: str) -> None:
     error = refusal(call_body([{"orders": [Order()]}]), name)
 
-    assert str(error) == (
-        "This shop.Order has no row in the database: it was never saved, or it was deleted. Only "
-        "saved instances can be passed to a task; save it first."
-    )
+    assert str(error).startswith("This shop.Order has no row in the database: ")
     assert type(error) is UnsavedInstance
 
 
