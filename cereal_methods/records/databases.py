@@ -7,13 +7,13 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
-from ..rows.reference import THIS, ModelReference, QuerySetReference, reference_of
+from ..rows.reference import THIS, ModelReference, QuerySetReference, Reference, reference_of
 from ..rows.wire import reference_from_plain
 from .models import TaskRecord
 
 
-def database_of(task: Any, kwargs: Any) -> tuple[str, ModelReference | None]:
-    """Return the database of a task's record, and the row that the task runs on, if any.
+def database_of(task: Any, kwargs: Any) -> tuple[str, Reference | None]:
+    """Return the database of a task's record, and the row or rows that the task runs on.
 
     The record is on the database that the row is written to. For a class method or a method of a
     manager it is the database of the model, and for a function that of ``TaskRecord``.
@@ -22,10 +22,8 @@ def database_of(task: Any, kwargs: Any) -> tuple[str, ModelReference | None]:
     if target.model is not None:
         this = kwargs.get(THIS) if isinstance(kwargs, Mapping) else None
         reference = reference_from_plain(this) or reference_of(this)
-        if isinstance(reference, ModelReference):
+        if isinstance(reference, (ModelReference, QuerySetReference)):
             return reference.using, reference
-        if isinstance(reference, QuerySetReference):
-            return reference.using, None
     return fallback(task), None
 
 

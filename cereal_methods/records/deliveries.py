@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..results.messages import CRASHES, ENDED, RECORD
+from ..rows.reference import QuerySetReference
 from .databases import fallback, is_kept_on
 from .querysets import row_of
 
@@ -12,12 +13,23 @@ from .querysets import row_of
 class Delivery:
     """What a message says of its record: where it is, and which turn of it the message is for."""
 
-    __slots__ = ("ended", "id", "is_suspicious", "model", "row", "task", "turn", "using")
+    __slots__ = (
+        "ended",
+        "id",
+        "is_batch",
+        "is_suspicious",
+        "model",
+        "row",
+        "task",
+        "turn",
+        "using",
+    )
 
     def __init__(self, task: Any, request: Any, reference: Any) -> None:
         self.task = task
         self.id: str = request.id
         self.model, self.row = row_of(reference)
+        self.is_batch = isinstance(reference, QuerySetReference)
         place = place_of(getattr(request, RECORD, None))
         alias, turn = (None, None) if place is None else place
         self.turn: int | None = turn

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from . import running, sending
+from . import batches, running, sending
+
+if TYPE_CHECKING:
+    from ..rows.reference import QuerySetReference
 
 
 class Records:
@@ -14,6 +17,23 @@ class Records:
     send = staticmethod(sending.send)
     many = staticmethod(sending.many)
     run = staticmethod(running.run)
+    run_row = staticmethod(batches.run_row)
+
+    def run_batch(
+        self,
+        task: Any,
+        request: Any,
+        rows: QuerySetReference,
+        call: Callable[[], Any],
+        divide: Callable[[], Any],
+    ) -> Any:
+        """Run a batch once, or send a message for each of its rows."""
+
+        def divide_at_once() -> Any:
+            with sending.many(task):
+                return divide()
+
+        return running.Run(task, request, rows, call, divide_at_once).run()
 
     def keeps(self, app: Any, canvas: Mapping[str, Any]) -> bool:
         """Whether all that is sent at once of a canvas is durable."""

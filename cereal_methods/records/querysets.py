@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, models, transaction
 from django.utils import timezone
 
-from ..rows.reference import ModelReference
+from ..rows.reference import ModelReference, QuerySetReference, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,10 +120,15 @@ class TaskRecordQuerySet(_QuerySet):
         return change(self.using(self.db), values)
 
 
-def row_of(reference: ModelReference | None) -> tuple[str, str]:
-    """Return the label of a row's model and its primary key as text, as records store them."""
+def row_of(reference: Reference | None) -> tuple[str, str]:
+    """Return the label of a row's model and its primary key as text, as records store them.
+
+    The rows of a batch have only the label.
+    """
     if reference is None:
         return "", ""
+    if isinstance(reference, QuerySetReference):
+        return reference.label[:100], ""
     return reference.label[:100], str(reference.pk)[:255]
 
 

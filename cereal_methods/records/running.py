@@ -5,21 +5,24 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from contextvars import ContextVar
 from datetime import datetime
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Ignore, Reject, Retry
 from django.db import connections, transaction
 from django.utils import timezone
 
 from ..results.endings import Replaced
+from ..results.messages import CRASHES
 from ..rows.connections import has_died, is_unavailable, with_reconnect
+from ..running.durability import DIVIDED
 from ..running.fetch_retries import retry_fetch
 from ..running.message import sent_arguments_of
 from ..running.state import state_of
 from . import ending, links, results, taking
+from .batches import note_of
+from .current import current
 from .deliveries import Delivery
 from .locks import RunLock
 from .models import State
@@ -27,9 +30,7 @@ from .outboxes import send
 from .verdicts import Verdict, elsewhere, verdict
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from ..rows.reference import ModelReference
+    from ..rows.reference import Reference
     from .sending import Kept
 
 #: What ends a delivery that does not run; a method's result; and what has replaced its task.
@@ -37,44 +38,53 @@ _Outcome = tuple[Verdict | None, Any, Replaced | None]
 
 logger = logging.getLogger("cereal_methods")
 
-#: The run of this thread or greenlet.
-current: Final[ContextVar[Run | None]] = ContextVar("cereal_methods.records.run", default=None)
+#: What a task raises on purpose: none of it is a failure of a batch.
+_DELIBERATE = (Retry, Ignore, Reject)
 
 
-def run(task: Any, request: Any, reference: ModelReference | None, call: Callable[[], Any]) -> Any:
-    """Return what ``call`` returns, which is run once, or what it has returned before."""
+def run(task: Any, request: Any, reference: Reference | None, call: Callable[[], Any]) -> Any:
+    """Run ``call`` once and return its result; for a duplicate, return the recorded result."""
     return Run(task, request, reference, call).run()
 
 
 class Run:
-    """One delivery that takes its record."""
+    """One delivery of a message, which takes the task's record.
+
+    For a batch, ``divide`` sends a message for each row, and returns what ``call`` would return.
+    """
 
     def __init__(
-        self, task: Any, request: Any, reference: ModelReference | None, call: Callable[[], Any]
+        self,
+        task: Any,
+        request: Any,
+        reference: Reference | None,
+        call: Callable[[], Any],
+        divide: Callable[[], Any] | None = None,
     ) -> None:
-        self.task, self.request, self.call = task, request, call
+        self.task, self.request, self.call, self.divide = task, request, call, divide
         self.delivery = Delivery(task, request, reference)
         self.taken = taking.Taken()
         self.started_at: datetime | None = None
-        #: A retry, or a durable task that replaces this one.
+        #: A retry, or a durable task that replaces this one; recorded when the method has ended.
         self.following: Kept | None = None
-        #: Whether the database of the record is away, so that what is sent goes to the broker.
+        #: Whether the record's database is unavailable, so that messages go to the broker.
         self.is_away = False
-        #: What is sent when the transaction is over.
-        self.waiting: list[Callable[[], Any]] = []
+        #: What is sent when the transaction has ended.
+        self.pending_sends: list[Callable[[], Any]] = []
+        self._outcome: _Outcome = (None, None, None)
         self._is_committed = self._is_lost = False
 
     def run(self) -> Any:
         """Take the record, run the method and end the record."""
         token = current.set(self)
-        state_of(self.request).pending_sends = self.waiting
+        state_of(self.request).pending_sends = self.pending_sends
         try:
             try:
                 result = self._run()
             except Replaced:
-                self._send_waiting()
+                self._send_pending()
                 raise
-            self._send_waiting()
+            self._send_pending()
             return result
         finally:
             links.identify(self.request, self.delivery.id, self.taken.turn)
@@ -82,20 +92,33 @@ class Run:
             current.reset(token)
 
     def _run(self) -> Any:
-        is_atomic = self.task.target.is_atomic
-        leave, result, replaced = None, None, None
         try:
             if self.delivery.is_suspicious:
                 count = functools.partial(taking.count_crash, self.delivery)
                 with_reconnect(self.delivery.using, count)
-            run = self._run_in_transaction if is_atomic else self._run_alone
-            leave, result, replaced = run()
+            self._take_and_run()
         except Exception as error:
             if not self._is_committed:
-                return self.fail(error)
-            logger.exception(
-                "%s has committed, and a hook of its commit has failed.", self.delivery
-            )
+                return self._run_divided(error) if self._may_divide(error) else self.fail(error)
+            logger.exception("%s has committed, and then an on_commit hook failed.", self.delivery)
+        return self._end()
+
+    def _may_divide(self, error: Exception) -> bool:
+        """Whether the rows of a batch may succeed one by one after their transaction has failed."""
+        has_failed = self.started_at is not None and not isinstance(error, _DELIBERATE)
+        is_lost = self._is_lost or is_unavailable(error)
+        return self.divide is not None and has_failed and not is_lost
+
+    def _run_divided(self, error: Exception) -> Any:
+        logger.warning("%s failed as a whole, so each row runs alone: %r", self.delivery, error)
+        self.call, self.divide = self.divide or self.call, None
+        self.following = None
+        self.pending_sends.clear()
+        return self._run()
+
+    def _end(self) -> Any:
+        """Return or raise what the task ends with, after the transaction."""
+        leave, result, replaced = self._outcome
         if leave is not None:
             return leave()
         self._send_following()
@@ -103,42 +126,66 @@ class Run:
             raise replaced
         return result
 
-    def _run_in_transaction(self) -> _Outcome:
-        with with_reconnect(self.delivery.using, self.open):
-            leave = verdict(self.delivery, self.request, self.taken)
-            if leave is not None:
-                return leave, None, None
-            transaction.on_commit(self._commit, using=self.delivery.using)
-            return (None, *self.run_method())
+    def _take_and_run(self) -> None:
+        if self.task.target.is_atomic:
+            self._run_in_transaction()
+        else:
+            self._run_alone()
 
-    def _run_alone(self) -> _Outcome:
-        """Run a method that has transactions of its own: one at a time, and until it is done."""
+    def _run_in_transaction(self) -> None:
+        with with_reconnect(self.delivery.using, self.open):
+            leave = self._verdict()
+            if leave is not None:
+                self._outcome = leave, None, None
+                return
+            transaction.on_commit(self._commit, using=self.delivery.using)
+            self._outcome = (None, *self.run_method())
+
+    def _run_alone(self) -> None:
+        """Run a method that has its own transactions: one delivery at a time, until it is done."""
         using, delivery = self.delivery.using, self.delivery
         with RunLock(delivery) as lock:
             if not with_reconnect(using, lock.acquire):
-                return elsewhere(delivery), None, None
+                self._outcome = self._elsewhere(), None, None
+                return
             with with_reconnect(using, self.open):
-                leave = verdict(delivery, self.request, self.taken)
+                leave = self._verdict()
                 if leave is None and not lock.holds and self._seems_elsewhere():
                     leave = elsewhere(delivery)
                 if leave is None:
                     ending.begins(delivery, self.taken, timezone.now())
             if leave is not None:
-                return leave, None, None
-            return (None, *self.run_method())
+                self._outcome = leave, None, None
+                return
+            self._outcome = (None, *self.run_method())
+
+    def _verdict(self) -> Verdict | None:
+        """Return what ends the delivery if the method is not to run."""
+        if self.taken.is_elsewhere:
+            return self._elsewhere()
+        leave = verdict(self.delivery, self.request, self.taken)
+        if leave is None and self.divide is not None:
+            reported = getattr(self.request, CRASHES, None)
+            if max(self.taken.crashes, reported if type(reported) is int else 0) >= DIVIDED:
+                self.call = self.divide
+        return leave
+
+    def _elsewhere(self) -> Verdict:
+        """End the delivery of a task that another worker runs, unless that one may have died."""
+        if not self.delivery.is_suspicious:
+            return elsewhere(self.delivery)
+        # The server may not have noticed yet that the process has died.
+        error = TimeoutError("The record is locked by another run, which may have died.")
+        return functools.partial(self._return_to_broker, error)
 
     def _seems_elsewhere(self) -> bool:
-        """Whether another worker runs the task, where no lock tells."""
+        """Whether another worker seems to run the task, on a database without such locks."""
         return self.taken.state == State.RUNNING and not self.delivery.is_suspicious
 
-    def open(self) -> _Opened:
+    def open(self) -> taking.Opened:
         """Begin a transaction, and take the record in it."""
-        opened = _Opened(self.delivery.using)
-        try:
-            self.taken = taking.take(self.delivery)
-        except BaseException as error:
-            opened.__exit__(type(error), error, error.__traceback__)
-            raise
+        opened = taking.Opened(self.delivery.using)
+        self.taken = opened.take(self.delivery)
         return opened
 
     def run_method(self) -> tuple[Any, Replaced | None]:
@@ -156,15 +203,16 @@ class Run:
                 ending.replaced(self.delivery, self.taken, self.started_at, self._signature())
             else:
                 encoded = results.encode(self.task, self.request, result)
-                ending.done(self.delivery, self.taken, self.started_at, encoded)
+                note = note_of(result) if self.delivery.is_batch else ""
+                ending.done(self.delivery, self.taken, self.started_at, encoded, note)
         except Exception:
             self._is_lost = has_died(connections[self.delivery.using])
             raise
         return result, replaced
 
     def _signature(self) -> bytes | None:
-        """Return what replaces the task and is sent after the commit, if anything is."""
-        for publish in self.waiting:
+        """Return the signature that replaces the task, if it is sent after the commit."""
+        for publish in self.pending_sends:
             partial: Any = publish  # of the signature's apply_async
             return results.encoded(self.task, dict(partial.func.__self__))
         return None
@@ -177,14 +225,14 @@ class Run:
     def fail(self, error: Exception) -> Any:
         """Record why the method has not returned, and raise it."""
         if self._is_lost or (self.started_at is None and is_unavailable(error)):
-            self._put_off(error)
+            self._return_to_broker(error)
         try:
             number = with_reconnect(
                 self.delivery.using, functools.partial(self._record_failure, error)
             )
         except Exception as failure:
             if is_unavailable(failure):
-                self._put_off(failure)
+                self._return_to_broker(failure)
             raise failure from error
         if not number and self.started_at is not None:
             # The connection was lost as it committed, or another delivery has ended the task.
@@ -198,7 +246,7 @@ class Run:
     def _record_failure(self, error: Exception) -> int:
         delivery, taken = self.delivery, self.taken
         if isinstance(error, Retry):
-            if self.following is None:  # what was sent went to the broker
+            if self.following is None:  # its message went to the broker
                 return 1
             if taken.is_new:
                 taking.insert(delivery)
@@ -211,39 +259,21 @@ class Run:
             return ending.stopped(delivery, taken, State.CANCELED, str(error) or "Ignored.")
         return ending.failed(delivery, taken, error, self.started_at)
 
-    def _put_off(self, error: Exception) -> None:
-        """Have the message sent again later, by the broker: the record cannot be written."""
+    def _return_to_broker(self, error: Exception) -> None:
+        """Have the broker deliver the message again later, as the record cannot be written."""
         self.is_away = True
         self.following = None
         sent = functools.partial(sent_arguments_of, self.request)
         retry_fetch(self.task, self.request, error, sent, most=inf)
 
-    # What was sent in the run.
+    # What the method has sent.
 
     def _send_following(self) -> None:
-        """Send a retry that is due at once; the others are sent when they are."""
+        """Send a retry that is due at once. The relay sends the others when they are due."""
         if self.following is not None and self.following.is_due:
             send(self.task.app, self.delivery.using, [self.following.message])
 
-    def _send_waiting(self) -> None:
-        for publish in self.waiting:
+    def _send_pending(self) -> None:
+        for publish in self.pending_sends:
             publish()
             ending.forget_signature(self.delivery, self.taken.turn)
-
-
-class _Opened:
-    """A transaction that has begun; leaving it ends it."""
-
-    def __init__(self, using: str) -> None:
-        self._atomic = transaction.atomic(using=using)
-        self._atomic.__enter__()
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._atomic.__exit__(kind, error, traceback)

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from ..exceptions import InvalidModelTask
 from ..results.messages import CRASHES, ENDED, RECORD
+from .current import current
 from .databases import database_of
 from .fields import LONGEST_ID
 from .inserting import insert
@@ -23,7 +24,6 @@ from .models import State, TaskRecord
 from .moments import due, expiry
 from .outboxes import send_on_commit
 from .querysets import row_of
-from .running import current
 
 #: For how long workers leave a message to the process that recorded it.
 GRACE: Final = timedelta(seconds=1)

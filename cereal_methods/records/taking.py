@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db import Error, connections
+from django.db import Error, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -17,6 +18,8 @@ from .querysets import change
 from .tables import table_errors
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from .deliveries import Delivery
 
 #: What is read of a record that is taken.
@@ -50,6 +53,32 @@ class Taken:
     is_gone: bool = False
     #: Whether the message came without a record, and has one now.
     is_new: bool = False
+
+
+class Opened:
+    """A transaction that has begun; leaving it ends it."""
+
+    def __init__(self, using: str) -> None:
+        self._atomic = transaction.atomic(using=using)
+        self._atomic.__enter__()
+
+    def take(self, delivery: Delivery) -> Taken:
+        """Take a record as its first statement; an error ends the transaction."""
+        try:
+            return take(delivery)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._atomic.__exit__(kind, error, traceback)
 
 
 def take(delivery: Delivery) -> Taken:
@@ -119,17 +148,23 @@ def _select(connection: Any, delivery: Delivery) -> Taken | None:
 
 
 def _select_on_postgresql(connection: Any, delivery: Delivery) -> Taken | None:
-    table = connection.ops.quote_name(TaskRecord._meta.db_table)
     with connection.cursor() as cursor:
-        # Who runs a task has the lock of its id. Who merely marks its record has the row's alone,
-        # for a moment, and is waited for.
-        cursor.execute(
-            f"SELECT {', '.join(_COLUMNS)} FROM {table} "  # noqa: S608  (names of this module's)
-            "WHERE id = %s AND pg_try_advisory_xact_lock(%s) FOR UPDATE",
-            [delivery.id, key_of(delivery.id)],
-        )
+        cursor.execute(_statement(), [delivery.id, key_of(delivery.id)])
         found = cursor.fetchone()
     return None if found is None else Taken(*found)
+
+
+@cache
+def _statement() -> str:
+    """Return the statement that takes a record on PostgreSQL.
+
+    Whoever runs a task has the lock of its id. Whoever only marks its record has the lock of
+    the row, for a moment, and is waited for.
+    """
+    return (
+        f'SELECT {", ".join(_COLUMNS)} FROM "{TaskRecord._meta.db_table}" '  # noqa: S608  (see _COLUMNS)
+        "WHERE id = %s AND pg_try_advisory_xact_lock(%s) FOR UPDATE"
+    )
 
 
 def _is_free(connection: Any, delivery: Delivery) -> bool:

@@ -58,7 +58,8 @@ def verdict(delivery: Delivery, request: Any, taken: Taken) -> Verdict | None:
             reason = f"Nobody took it before {taken.expires_at:%Y-%m-%d %H:%M:%S}."
             ending.stopped(delivery, taken, State.EXPIRED, reason)
         return lambda: _revoke(delivery, request, State.EXPIRED)
-    if taken.crashes >= conf.get("DURABLE_MAX_CRASHES"):
+    # A batch is divided instead, so that only the row fails that ends the process.
+    if taken.crashes >= conf.get("DURABLE_MAX_CRASHES") and not delivery.is_batch:
         text = f"The process that ran it has ended {taken.crashes} times before the method did."
         ending.failed(delivery, taken, f"RecordedFailure: {text}")
         return lambda: _fail(delivery, text)

@@ -17,10 +17,18 @@ from django.apps import apps
 from ..exceptions import InvalidModelTask
 
 if TYPE_CHECKING:
-    from ..rows.reference import ModelReference
+    from ..rows.reference import ModelReference, QuerySetReference
 
 #: The app that keeps durable tasks.
 APP: Final = "cereal_methods.records"
+
+
+#: A durable batch whose process has died so often is divided.
+DIVIDED: Final = 2
+
+
+class TransactionLost(Exception):
+    """The transaction that the rows of a batch share is lost, so none of them has run."""
 
 
 class Durability(Protocol):
@@ -50,6 +58,28 @@ class Durability(Protocol):
 
         Or what it has returned before. Raises what ``call`` raises, or ``Ignore`` where this
         delivery of the message is not to run.
+        """
+
+    def run_batch(
+        self,
+        task: Any,
+        request: Any,
+        rows: QuerySetReference,
+        call: Callable[[], Any],
+        divide: Callable[[], Any],
+    ) -> Any:
+        """Return the outcome that ``call`` returns, which runs the rows of a batch, once.
+
+        ``divide`` sends a message for each row that has not ended, and returns the outcome: it
+        is called where the batch cannot run as a whole.
+        """
+
+    def run_row(
+        self, task: Any, request: Any, reference: ModelReference, call: Callable[[], Any]
+    ) -> Any:
+        """Return what ``call`` returns for a row of a batch, whose effects it undoes on failure.
+
+        Raises what ``call`` raises, or ``TransactionLost``.
         """
 
     def keeps(self, app: Any, canvas: Mapping[str, Any]) -> bool:

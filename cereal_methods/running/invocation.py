@@ -68,19 +68,39 @@ def invoke(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
             reference = reference_of_this(target, this)
             if isinstance(reference, QuerySetReference):
                 values = args[1:] if args and args[0] is task else args
-                return batch.run_batch(task, target.policy, reference, values, kwargs)
+                return _run_batch(target, task, reference, values, kwargs)
     state = RunState() if request is None else state_of(request)
     state.reference = reference
     run = _Run(target, task, request, state, call_of(request), reference, row)
-    if (
+    if _is_recorded(target, task, request):
+        call = functools.partial(run.run, args, kwargs)
+        records = durability.installed(target.name)
+        run_once = records.run_row if is_row_of_batch(request) else records.run
+        return run_once(task, request, reference, call)
+    return run.run(args, kwargs)
+
+
+def _run_batch(
+    target: Target, task: Any, rows: QuerySetReference, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """Run the method for each row of a message, and return the outcome as a result."""
+    request = task.request
+    is_recorded = _is_recorded(target, task, request)
+    found = batch.Batch(task, target.policy, rows, args, kwargs, is_recorded=is_recorded)
+    if is_recorded:
+        records = durability.installed(target.name)
+        return records.run_batch(task, request, rows, found.run, found.divide)
+    return found.run()
+
+
+def _is_recorded(target: Target, task: Any, request: Any) -> bool:
+    """Whether a message runs by its record."""
+    return (
         target.is_durable
         and not is_called_directly(request)
         and not request.is_eager
         and durability.is_on(task.app)
-    ):
-        call = functools.partial(run.run, args, kwargs)
-        return durability.installed(target.name).run(task, request, reference, call)
-    return run.run(args, kwargs)
+    )
 
 
 @dataclass(slots=True)

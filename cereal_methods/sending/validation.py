@@ -95,12 +95,6 @@ def check_bulk_options(task: Any, options: Mapping[str, Any], call: str, batch_s
             f"{task.name}: batch_size is {batch_size!r}. It must be a whole number of rows, at "
             "least 1, or None for one message a row."
         )
-    if batch_size not in (None, 1) and task.target.is_durable:
-        raise InvalidModelTask(
-            f"{task.name} is durable, and runs once for each row by a record of each: leave out "
-            "batch_size. Their records are written with one statement for a thousand.",
-            task.name,
-        )
     refused = sorted(BULK_REFUSES & options.keys())
     if refused:
         raise TypeError(

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import signals
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from celery.states import FAILURE, IGNORED, REJECTED, RETRY, SUCCESS
+from django.db import Error, transaction
 
 from ...celery_api.tasks import has_own_method, pop_request, push_request, request_on_top
 from ...celery_api.worker import WITHOUT_AFTER_RETURN, has_receivers, report_end, run_logger
 from ...exceptions import FunctionAborted
 from ...results.endings import FAILED, MISSING, discard_reason, ending_of
 from ...results.errors import encode_exception, error_text, message_of
+from ..durability import TransactionLost
 from .ending import RESULT, RETRIED, RowEnding
 from .receivers import receivers_for_rows, send
 
@@ -29,15 +32,21 @@ if TYPE_CHECKING:
 #: Exceptions that end the process, and not only the row.
 _EXITS: Final = (SystemExit, KeyboardInterrupt)
 
+#: Exceptions that end the batch.
+_ENDS_OF_BATCH: Final = (*_EXITS, TransactionLost)
+
 
 class RowRunner:
     """Runs the rows of a batch's message, each in its own request.
 
-    ``encode`` raises the error that the result backend would raise for a value.
+    ``encode`` raises the error that the result backend would raise for a value. ``using`` is the
+    database in whose transaction all rows run, if they do: each hook and each receiver of a
+    signal has a savepoint there, as an error of one of them must not fail other rows.
     """
 
-    def __init__(self, task: Any, encode: Callable[[Any], Any]) -> None:
+    def __init__(self, task: Any, encode: Callable[[Any], Any], using: str | None = None) -> None:
         self.task = task
+        self._using = using
         self.message: Any = request_on_top(task)
         #: The requests of rows that have failed, and their errors.
         self.failures: list[tuple[Any, BaseException]] = []
@@ -69,14 +78,17 @@ class RowRunner:
         value: Any = None
         started = time.monotonic()
         about = {"sender": task, "task_id": task_id, "task": task, "args": args, "kwargs": kwargs}
-        send(signals.task_prerun, self._prerun, **about)
+        if self._prerun:
+            with self._savepoint():
+                send(signals.task_prerun, self._prerun, **about)
         try:
             try:
                 if self._before_start is not None:
-                    self._before_start(task_id, args, kwargs)
+                    with self._savepoint(hides_errors=False):
+                        self._before_start(task_id, args, kwargs)
                 value = self._call(*args, **kwargs)
                 encoded = self._encode(value)
-            except _EXITS:
+            except _ENDS_OF_BATCH:
                 state = ""
                 raise
             except Ignore as error:
@@ -101,7 +113,27 @@ class RowRunner:
                 self._call_hook("after_return", request, state, value, task_id, args, kwargs, None)
             return ending
         finally:
-            send(signals.task_postrun, self._postrun, retval=value, state=state, **about)
+            if self._postrun:
+                with self._savepoint():
+                    send(signals.task_postrun, self._postrun, retval=value, state=state, **about)
+
+    @contextmanager
+    def _savepoint(self, *, hides_errors: bool = True) -> Iterator[None]:
+        """Undo what a hook has done in the database, if that has failed.
+
+        What the hook raised is logged already, unless the savepoint is not to hide errors.
+        """
+        if self._using is None:
+            yield
+            return
+        has_begun = False
+        try:
+            with transaction.atomic(using=self._using):
+                has_begun = True
+                yield
+        except Error:  # the hook has caught its error, so the savepoint cannot be released
+            if not (has_begun and hides_errors):
+                raise
 
     def _fail(
         self, request: Any, reference: ModelReference, error: BaseException
@@ -149,13 +181,15 @@ class RowRunner:
         if self._on_success is not None:
             self._call_hook("on_success", request, value, request.id, request.args, request.kwargs)
         if has_receivers(signals.task_success):
-            # Celery passes the runtime from 5.7 on; receivers accept unknown arguments.
-            signals.task_success.send(sender=self.task, result=value, runtime=runtime)
+            with self._savepoint():
+                # Celery passes the runtime from 5.7 on; receivers accept unknown arguments.
+                signals.task_success.send(sender=self.task, result=value, runtime=runtime)
 
     def _call_hook(self, name: str, request: Any, *args: Any) -> None:
         """Call a hook of a row that has ended, and log what it raises."""
         try:
-            getattr(self.task, name)(*args)
+            with self._savepoint():
+                getattr(self.task, name)(*args)
         except _EXITS:
             raise
         except BaseException as error:
@@ -166,7 +200,8 @@ class RowRunner:
     def _report(self, request: Any, state: str, error: BaseException) -> None:
         """Let Celery call hooks, send signals and log for a row without a result."""
         try:
-            report_end(self.task, request, state, error)
+            with self._savepoint():
+                report_end(self.task, request, state, error)
         except _EXITS:
             raise
         except BaseException:

@@ -58,25 +58,27 @@ _QUICK: Final = 0.05
 _MAX_REFUSED: Final = 3
 
 
-def run_batch(
-    task: Any, policy: RowPolicy, rows: QuerySetReference, args: Any, kwargs: dict[str, Any]
-) -> dict[str, Any]:
-    """Run a method for the rows of a message; return their ``Outcome`` as a result.
-
-    ``args`` and ``kwargs`` are the other arguments as they came. Raises ``Retry`` if the database
-    is unavailable before the first row. If a time limit strikes or the database becomes
-    unavailable later, another message continues the batch.
-    """
-    return Batch(task, policy, rows, args, kwargs).run()
-
-
 class Batch:
-    """The rows of one message, and how many of them have ended."""
+    """The rows of one message, and how many of them have ended.
+
+    ``args`` and ``kwargs`` are the other arguments as they came. ``is_recorded`` says that the
+    batch is durable. Unless its method has ``atomic=False``, all its rows then run in the
+    transaction that ends the record, and none of them has ended before that commits.
+    """
 
     def __init__(
-        self, task: Any, policy: RowPolicy, rows: QuerySetReference, args: Any, kwargs: Any
+        self,
+        task: Any,
+        policy: RowPolicy,
+        rows: QuerySetReference,
+        args: Any,
+        kwargs: Any,
+        *,
+        is_recorded: bool = False,
     ) -> None:
         request = task.request
+        self.is_recorded = is_recorded
+        self.is_atomic = is_recorded and task.target.is_atomic
         self.task, self.policy, self.request = task, policy, request
         self.id: str = request.id
         self.args = [without_lazy_rows(value) for value in args]
@@ -87,9 +89,9 @@ class Batch:
         codec = Codec(task.backend) if self.has_result else None
         self.encode: Callable[[Any], Any] = codec.encode if codec else lambda value: None
         self.decode: Callable[[Any], Any] = codec.decode if codec else lambda entry: None
-        self.journal = Journal(self.id)
+        self.journal = Journal(self.id, is_kept=not self.is_atomic)
         self.outcome = Outcome(len(self.references))
-        self.runner = RowRunner(task, self.encode)
+        self.runner = RowRunner(task, self.encode, self.rows.using if self.is_atomic else None)
         self.time_share = TimeShare(task, request)
         self.texts = {
             name: (getattr(request, name, None) or "", repr(rows))
@@ -97,9 +99,14 @@ class Batch:
         }
 
     def run(self) -> dict[str, Any]:
-        """Run the rows that have not ended yet."""
+        """Run the rows that have not ended yet; return the ``Outcome`` of all as a result.
+
+        Raises ``Retry`` if the database is unavailable before the first row. If a time limit
+        strikes or the database becomes unavailable later, another message continues the batch.
+        """
         events = self.journal.open()
-        if (self.request.delivery_info or {}).get("redelivered") and self.has_result:
+        has_progress = self.has_result and not self.is_atomic
+        if (self.request.delivery_info or {}).get("redelivered") and has_progress:
             outcome, on_other_host = recorded_progress(self.task.backend, self.id)
             if outcome is not None:
                 self.journal.close()
@@ -109,7 +116,7 @@ class Batch:
                 events = on_other_host
                 self.journal.continue_from(events)
         self.outcome = events.outcome(len(self.references), self.decode)
-        if self.has_result:
+        if has_progress:
             publisher.add(self.task.app, self.journal)
         try:
             with suppress(SoftTimeLimitExceeded):  # it struck between two rows
@@ -119,10 +126,10 @@ class Batch:
             if self.outcome.ended < len(self.references) and not self.outcome.rest:
                 self._send_rest()
             self.journal.flush()
-            if self.has_result:
-                self._store_failures()
-            has_progress = publisher.remove(self.id)
-            finished[self.id] = FinishedBatch(self.task, self.outcome, has_progress)
+            if self.is_atomic:
+                transaction.on_commit(self._finish, using=self.rows.using, robust=True)
+            else:
+                self._finish()
         except BaseException as error:
             publisher.remove(self.id)
             if isinstance(error, Exception) and not self.journal.lines:
@@ -132,10 +139,34 @@ class Batch:
             self.journal.close()
         return self.outcome.as_result()
 
+    def divide(self) -> dict[str, Any]:
+        """Send a message for each row that has not ended, and return the outcome as a result."""
+        events = self.journal.open()
+        try:
+            self.outcome = events.outcome(len(self.references), self.decode)
+            for position in range(self.outcome.ended, len(self.references)):
+                request = self._request_of(position, self.references[position], {})
+                self.task.signature_from_request(request).apply_async()
+                self._add(RowEnding(RETRIED))
+            finished[self.id] = FinishedBatch(self.task, self.outcome, has_progress=False)
+        finally:
+            self.journal.close()
+        return self.outcome.as_result()
+
+    def _finish(self) -> None:
+        """Store the failures of rows, when the rows have ended for good."""
+        if self.has_result:
+            self._store_failures()
+        has_progress = publisher.remove(self.id)
+        finished[self.id] = FinishedBatch(self.task, self.outcome, has_progress)
+
     def _fail_crashing_row(self, events: Events) -> None:
-        """Add the next row as failed if the process has died too often while it ran."""
+        """Add the next row as failed if the process has died too often while it ran.
+
+        A durable batch is divided instead.
+        """
         position = self.outcome.ended
-        if events.started != position:
+        if events.started != position or self.is_recorded:
             return
         crashes = events.crashes + int(getattr(self.request, CRASHES, None) or 0)
         if crashes >= conf.get("MAX_CRASHES"):
@@ -182,7 +213,7 @@ class Batch:
             try:
                 ahead = window.take(position) if window is not None else {}
             except UNAVAILABLE:
-                if position:
+                if position and not self.is_atomic:
                     self._send_rest(countdown=conf.get("FETCH_RETRY_BACKOFF"))
                     return
                 with self._retrying():

@@ -29,11 +29,13 @@ _NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 class Journal:
     """The journal of a batch that this process runs.
 
-    If the file cannot be written, the batch runs without it.
+    If the file cannot be written, the batch runs without it. A durable batch in one transaction
+    has none (``is_kept=False``): it runs again as a whole.
     """
 
-    def __init__(self, batch_id: str) -> None:
+    def __init__(self, batch_id: str, *, is_kept: bool = True) -> None:
         self.id = batch_id
+        self._is_kept = is_kept
         #: The lines of the rows that have ended.
         self.lines: list[str] = []
         #: Whether lines are held back until the transaction of all rows is committed.
@@ -46,7 +48,7 @@ class Journal:
 
         Waits while another process of this host runs the batch: brokers may deliver it twice.
         """
-        path = path_of(self.id)
+        path = path_of(self.id) if self._is_kept else None
         if path is None:
             return Events()
         try:

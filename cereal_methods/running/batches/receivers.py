@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ...celery_api.worker import closes_connections, receivers_of, run_logger
 
+#: The module whose receiver removes what is kept of a batch.
+_FINISHED: Final = f"{__package__}.finished"
+
 
 def receivers_for_rows(signal: Any, task: Any) -> list[Callable[..., Any]]:
-    """Return the receivers of a signal, without the one that closes database connections.
+    """Return the receivers of a signal, without those that are for the whole message.
 
-    That one is for the whole message, whose rows may share a transaction.
+    They are the one that closes database connections, as rows may share a transaction, and ours.
     """
-    return [receiver for receiver in receivers_of(signal, task) if not closes_connections(receiver)]
+    return [
+        receiver
+        for receiver in receivers_of(signal, task)
+        if not closes_connections(receiver) and getattr(receiver, "__module__", "") != _FINISHED
+    ]
 
 
 def send(signal: Any, receivers: list[Callable[..., Any]], /, **arguments: Any) -> None:

@@ -60,6 +60,8 @@ def _record_and_continue(
     rows = rows_in(kwargs, vars(request)) if is_row_task(sender) else None
     if rows is None or not is_batch(rows, vars(request)) or request.is_eager:
         return
+    if sender.target.is_durable:  # its record has the outcome, which is handed on
+        return
     try:
         request.id = task_id
         pks = tuple(reference.pk for reference in references_of(rows))

@@ -8,7 +8,6 @@ of a batch.
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,20 +44,17 @@ from ...results.failure_record import (
 from ...results.messages import CRASHES, ENDED, is_batch, rows_in
 from ...rows.reference import QuerySetReference
 from ..batches import journal
-from ..durability import acknowledges_limits
+from ..durability import DIVIDED, acknowledges_limits
 from .errors import logged, send_task_failure
 from .interrupted import InterruptedBatch
 from .process import kill, wait_for_end
-from .resending import send_again
+from .resending import send_again, soon
 from .storing import store_or_retry
 
 if TYPE_CHECKING:
     from ...rows.reference import Reference
 
 logger = logging.getLogger("cereal_methods")
-
-#: After how many seconds a batch runs again whose start could not be stored.
-_PAUSE: Final = 2.0
 
 #: What a task raises for its worker, and what ends the worker.
 _FOR_WORKER: Final = (Reject, Ignore, Retry, Terminated, MemoryError)
@@ -171,6 +167,8 @@ class RowRequest(RequestHooks):
         rows = self.rows()
         if rows is None or not self._is_batch():
             return False
+        if self.task.target.is_durable:
+            return not is_lost and self._divide_batch()
         self._has_ended = True
         try:
             kill(self.worker_pid)
@@ -182,6 +180,14 @@ class RowRequest(RequestHooks):
             return False
         batch.store()
         return True
+
+    def _divide_batch(self) -> bool:
+        """Let each row of a durable batch run by itself; return whether that is so."""
+        if not acknowledges_limits(self.task):
+            return False
+        kill(self.worker_pid)
+        self._has_ended = self._send_again(**{CRASHES: max(self.crashes + 1, DIVIDED)})
+        return self._has_ended
 
     def _fail(self, exc_info: Any) -> None:
         """Fail a message that was running in too many processes that died.
@@ -216,7 +222,7 @@ class RowRequest(RequestHooks):
         Celery would store the failure now, and lose the message if that fails too.
         """
         if self.task.target.is_durable:  # it hands on what is recorded, when that can be stored
-            return self._send_again(eta=_soon())
+            return self._send_again(eta=soon())
         rows = self.rows()
         if rows is None:
             return False
@@ -242,7 +248,7 @@ class RowRequest(RequestHooks):
             return True
         if events.lines or events.started is not None:
             return self._continue_batch(exc_info)
-        return self._send_again(eta=_soon())
+        return self._send_again(eta=soon())
 
     # Durable tasks.
 
@@ -290,7 +296,3 @@ class RowRequest(RequestHooks):
     def _end(self) -> None:
         """Acknowledge the message."""
         end_request(self)
-
-
-def _soon() -> str:
-    return (datetime.now(UTC) + timedelta(seconds=_PAUSE)).isoformat()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from ...results.messages import CRASHES, ROWS
@@ -11,6 +12,14 @@ if TYPE_CHECKING:
 
 #: Headers of one delivery. The body is not compressed any more.
 _OF_DELIVERY: Final = ("compression", "redelivered", "x-death")
+
+#: After how many seconds a message runs again whose task's state could not be stored.
+_PAUSE: Final = 2.0
+
+
+def soon() -> str:
+    """Return when a message runs again whose task's state could not be stored."""
+    return (datetime.now(UTC) + timedelta(seconds=_PAUSE)).isoformat()
 
 
 def send_again(request: RowRequest, **changes: Any) -> None:

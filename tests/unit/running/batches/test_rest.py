@@ -84,7 +84,7 @@ def test_rows_that_had_not_started_are_sent_again(sent: Sent) -> None:
 
     with mock.patch.object(model.act.task.backend, "mark_as_done") as store:
         store.side_effect = lambda task_id, *args, **options: begin(task_id)
-        with mock.patch("cereal_methods.running.invocation.batch.run_batch", return_value={}):
+        with mock.patch("cereal_methods.running.invocation.batch.Batch.run", return_value={}):
             deliver(message)
 
     (part,) = sent()
