@@ -91,6 +91,21 @@ class Account(models.Model):
         """Close the account, if it is still there."""
         self.entries.create(amount=0)
 
+    @model_task(durable=True, bind=True)
+    def settle(self, task: Any, amount: int) -> int:
+        """Enter an amount, and do what the account's name says."""
+        return settle(self, task, amount)
+
+    @model_task(durable=True, bind=True, atomic=False)
+    def settle_alone(self, task: Any, amount: int) -> int:
+        """Do the same without a transaction of the library's."""
+        return settle(self, task, amount)
+
+    @model_task(durable=True, bind=True, select_for_update={"nowait": True})
+    def settle_locked(self, task: Any, amount: int) -> int:
+        """Do the same on a locked row."""
+        return settle(self, task, amount)
+
     @model_task(durable=True)
     @classmethod
     def audit(cls) -> int:
@@ -125,6 +140,26 @@ class Account(models.Model):
 class Entry(models.Model):
     account = models.ForeignKey(Account, models.CASCADE, related_name="entries")
     amount = models.IntegerField()
+
+
+def settle(account: Account, task: Any, amount: int) -> int:
+    """Enter an amount, and do what the account's name says."""
+    mark("begin", amount=account.pk)
+    account.entries.create(amount=amount)
+    what, _, number = account.name.partition(" ")
+    if what == "fail":
+        raise ValueError(f"{account.pk} is too much.")
+    if what == "retry" and task.request.retries < int(number):
+        raise task.retry(countdown=0)
+    if what == "replace":
+        raise task.replace(account.charge.s(amount + 1))
+    if what == "die" and times_begun(account.pk) <= int(number):
+        os._exit(1)
+    if what == "orphan":
+        Entry.objects.create(account_id=0, amount=amount)
+    if what == "sleep":
+        time.sleep(float(number))
+    return amount
 
 
 def times_begun(amount: int) -> int:

@@ -159,9 +159,23 @@ def test_on_commit_records_in_the_transaction(account: Account, send: str) -> No
     assert len(sent()) == 1
 
 
-def test_a_batch_of_durable_methods_is_refused(account: Account) -> None:
-    with pytest.raises(InvalidModelTask, match="leave out batch_size"):
-        Account.charge.bulk_apply_async([account], (1,), batch_size=10)
+def test_a_batch_has_one_record(account: Account) -> None:
+    accounts = [account, *(Account.objects.create() for _ in range(4))]
+    Account.charge.bulk_apply_async(accounts, (1,), batch_size=3)
+    records = TaskRecord.objects.order_by("created_at")
+    assert [(record.model, record.row) for record in records] == [("bank.Account", "")] * 2
+    assert not TaskRecord.objects.for_instance(account).exists()
+    assert len(sent()) == 2
+
+
+@pytest.mark.parametrize("way", ["map", "starmap", "chunks"])
+def test_many_calls_in_one_task_are_refused(account: Account, way: str) -> None:
+    with pytest.raises(InvalidModelTask) as caught:
+        getattr(account.charge, way)([(1,)], *([1] if way == "chunks" else []))
+    assert str(caught.value) == (
+        "tests.bank.models.Account.charge is durable, and has a record of each call; map, starmap "
+        "and chunks make many calls in one task. Send a group of its signatures instead."
+    )
 
 
 def test_a_canvas_with_a_plain_first_task_waits_for_the_commit(account: Account) -> None:
