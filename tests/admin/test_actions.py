@@ -114,7 +114,7 @@ def test_all_rows_that_match_are_sent_in_batches(clerk: Client, sent: Any) -> No
     assert other[0].pk not in keys
     assert told(response) == ["“Weigh” was sent for 250 boxes."]
     # No row is loaded to be sent: the list's own hundred are, which Django reads for each request.
-    of_rows = [each["sql"] for each in queries if 'FROM "warehouse_box"' in each["sql"]]
+    of_rows = [query["sql"] for query in queries if 'FROM "warehouse_box"' in query["sql"]]
     assert len([sql for sql in of_rows if '"number"' in sql and "LIMIT 100" not in sql]) == 0
     assert len([sql for sql in of_rows if sql.startswith('SELECT "warehouse_box"."id" AS')]) == 1
 

@@ -155,7 +155,7 @@ def test_an_optional_text_that_is_empty_is_none() -> None:
     ],
 )
 def test_an_argument_without_a_field_has_a_reason(name: str, why: str) -> None:
-    (argument,) = (each for each in of("odd").all_arguments if each.name == name)
+    (argument,) = (argument for argument in of("odd").all_arguments if argument.name == name)
 
     with pytest.raises(NoFormField) as caught:
         argument.form_field(admin.site._registry[Box], REQUEST)

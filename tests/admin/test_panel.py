@@ -273,8 +273,8 @@ def test_records_are_found_with_one_query_of_an_index(admin_client: Client) -> N
     with CaptureQueriesContext(connection) as queries:
         assert len(rows_of_history(page_of(admin_client, parcel))) == 10
 
-    (query,) = [each["sql"] for each in queries if "cereal_records" in each["sql"]]
-    assert not any("taskresult" in each["sql"] for each in queries)
+    (query,) = [query["sql"] for query in queries if "cereal_records" in query["sql"]]
+    assert not any("taskresult" in query["sql"] for query in queries)
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {query}")
         plan = " ".join(str(line) for line in cursor.fetchall())
@@ -299,7 +299,7 @@ def test_a_durable_method_is_sent_with_a_message_for_each_row(
     parcels = [Parcel.objects.create() for _ in range(150)]
     admin_client.post(
         "/admin/warehouse/parcel/",
-        {"action": "seal", "_selected_action": [each.pk for each in parcels], "index": 0},
+        {"action": "seal", "_selected_action": [parcel.pk for parcel in parcels], "index": 0},
     )
 
     assert len(sent()) == 150

@@ -176,12 +176,12 @@ def test_errors_of_rows_are_shown_to_users_who_may_view_them(clerk: Client, run:
 
     answers = [progress(client, run).json() for client in (clerk, viewer, narrow)]
 
-    assert [[row["text"] for row in each["failures"]] for each in answers] == [
+    assert [[row["text"] for row in answer["failures"]] for answer in answers] == [
         [f"box {bad.number}", f"Box {gone.pk}"],
         [f"box {bad.number}"],
         [],
     ]
-    assert [each["more"] for each in answers] == [
+    assert [answer["more"] for answer in answers] == [
         "",
         "1 more row is not shown.",
         "2 more rows are not shown.",
@@ -265,7 +265,7 @@ def test_results_in_djangos_database_are_read_together(
         "Box.DoesNotExist: gone",
     ]
     # The bulk, the record of the run, the tasks, and the notes of those that failed.
-    of_results = [each for each in queries if "celery_results" in each["sql"]]
+    of_results = [query for query in queries if "celery_results" in query["sql"]]
     assert len(of_results) == 4
 
 

@@ -14,7 +14,7 @@ def untested(api: ModuleType, *tests: ModuleType) -> list[str]:
     return [
         name
         for name in exported(api)
-        if not any(each == name.lower() or each.startswith(f"{name.lower()}_") for each in begun)
+        if not any(known == name.lower() or known.startswith(f"{name.lower()}_") for known in begun)
     ]
 
 
@@ -27,5 +27,5 @@ def exported(api: ModuleType) -> list[str]:
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             names.append(node.target.id)
         elif isinstance(node, ast.ImportFrom):
-            names += [each.asname for each in node.names if each.asname]
+            names += [alias.asname for alias in node.names if alias.asname]
     return [name for name in names if not name.startswith("_") and name != "logger"]

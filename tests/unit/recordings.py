@@ -8,4 +8,4 @@ from typing import Any
 
 def shown(sent: Iterable[Any]) -> list[str]:
     """Return how messages are shown where an assertion fails."""
-    return [each.describe() for each in sent]
+    return [message.describe() for message in sent]

@@ -108,9 +108,9 @@ DEFAULTS = {
 }
 
 
-@pytest.mark.parametrize("given", [{}, None])
-def test_a_setting_that_is_not_set_has_its_default(given: Any) -> None:
-    with override_settings(CEREAL_METHODS=given):
+@pytest.mark.parametrize("setting", [{}, None])
+def test_a_setting_that_is_not_set_has_its_default(setting: Any) -> None:
+    with override_settings(CEREAL_METHODS=setting):
         assert {name: conf.get(name) for name in conf.DEFAULTS} == DEFAULTS
 
 
@@ -121,11 +121,11 @@ def test_the_whole_setting_may_be_missing(settings: Any) -> None:
     assert conf.problems() == []
 
 
-@pytest.mark.parametrize("given", RIGHT, ids=str)
-def test_a_configured_value_is_used(given: dict[str, Any]) -> None:
-    ((name, value),) = given.items()
+@pytest.mark.parametrize("setting", RIGHT, ids=str)
+def test_a_configured_value_is_used(setting: dict[str, Any]) -> None:
+    ((name, value),) = setting.items()
 
-    with override_settings(CEREAL_METHODS=given):
+    with override_settings(CEREAL_METHODS=setting):
         assert conf.get(name) == value
         assert conf.problems() == []
 
@@ -135,9 +135,9 @@ def test_the_other_settings_keep_their_defaults() -> None:
         assert {name: conf.get(name) for name in conf.DEFAULTS} == {**DEFAULTS, "ON_COMMIT": True}
 
 
-@pytest.mark.parametrize(("given", "messages"), WRONG, ids=str)
-def test_a_wrong_setting_is_an_error_of_the_configuration(given: Any, messages: Any) -> None:
-    with override_settings(CEREAL_METHODS=given):
+@pytest.mark.parametrize(("setting", "messages"), WRONG, ids=str)
+def test_a_wrong_setting_is_an_error_of_the_configuration(setting: Any, messages: Any) -> None:
+    with override_settings(CEREAL_METHODS=setting):
         assert conf.problems() == messages
         with pytest.raises(ImproperlyConfigured) as caught:
             conf.get("SERIALIZER")

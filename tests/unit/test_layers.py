@@ -63,7 +63,7 @@ def test_each_room_is_on_a_floor() -> None:
 
 
 def test_modules_are_imported_in_functions_only_where_a_framework_asks_for_it() -> None:
-    imports = {each for path in FILES for each in imports_within_functions(path)}
+    imports = {name for path in FILES for name in imports_within_functions(path)}
 
     assert imports == {
         Import("apps", "checks"),  # Django: checks are registered when its apps are ready

@@ -215,7 +215,7 @@ def test_a_module_uses_documented_names_only(path: Path) -> None:
     ],
 )
 def test_undocumented_names_are_detected(source: str, detected: str) -> None:
-    assert [each.partition(": ")[2] for each in violations(source, OWN)] == [detected]
+    assert [violation.partition(": ")[2] for violation in violations(source, OWN)] == [detected]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def steps(job: Any) -> list[Any]:
 def environments(job: Any) -> set[str]:
     """Return the environments of tox that a job runs."""
     matrix = job.get("strategy", {}).get("matrix", {})
-    of_matrix = {each["env"] for each in matrix.get("include", [])}
+    of_matrix = {entry["env"] for entry in matrix.get("include", [])}
     if isinstance(matrix.get("env"), list):  # and not what tox has listed in a job before
         of_matrix.update(matrix["env"])
     names = set()
@@ -72,7 +72,7 @@ def test_the_matrix_has_every_supported_python() -> None:
         if "setup-python" in step.get("uses", "")
     ]
 
-    assert [each.split() for each in versions] == [SUPPORTED]
+    assert [version.split() for version in versions] == [SUPPORTED]
 
 
 def test_ci_covers_tox_run_and_both_ends_of_the_matrix() -> None:
@@ -85,7 +85,7 @@ def test_ci_covers_tox_run_and_both_ends_of_the_matrix() -> None:
 def test_the_workflows_run_environments_of_tox_ini(name: str) -> None:
     run = set().union(*map(environments, workflow(name)["jobs"].values()))
 
-    assert {each for each in run - labelled("ends") if f"testenv:{each}" not in TOX} == set()
+    assert {name for name in run - labelled("ends") if f"testenv:{name}" not in TOX} == set()
 
 
 def test_the_required_check_waits_for_every_job() -> None:
@@ -146,7 +146,7 @@ def test_the_development_page_names_existing_tests() -> None:
     named = re.findall(r"pytest (tests/\S+)", DEVELOPMENT)
 
     assert named
-    assert [each for each in named if not (CHECKOUT / each).exists()] == []
+    assert [name for name in named if not (CHECKOUT / name).exists()] == []
 
 
 def notes(tag: str, package: str, changelog: str) -> str:

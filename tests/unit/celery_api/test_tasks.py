@@ -61,11 +61,11 @@ def test_active_apps_has_each_app_that_is_alive(app: Celery) -> None:
     assert project in api.active_apps()
 
     dropped = Celery("dropped", set_as_current=False)
-    assert "dropped" in {each.main for each in api.active_apps()}
+    assert "dropped" in {app.main for app in api.active_apps()}
     dropped.close()
     del dropped
     gc.collect()
-    assert "dropped" not in {each.main for each in api.active_apps()}
+    assert "dropped" not in {app.main for app in api.active_apps()}
 
 
 def test_is_fallback_is_true_of_the_app_that_celery_makes(
@@ -297,7 +297,7 @@ def test_requests_of_are_the_running_ones_the_innermost_last(app: Celery) -> Non
     result.get()
 
     # The call inside of the task has a copy, with the same id.
-    assert [each.id for each in seen] == [result.id] * 2
+    assert [task.id for task in seen] == [result.id] * 2
     assert seen[0] is not seen[1]
     assert api.requests_of(app.tasks["one"]) == []
 

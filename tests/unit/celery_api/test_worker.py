@@ -139,7 +139,9 @@ def test_report_end_calls_hooks_and_signals_and_stores_nothing(
             signal.disconnect(dispatch_uid="it")
 
     assert (task.called, told) == (hooks, [task] if signal is not None else [])
-    assert [(each.name, each.levelname) for each in caplog.records] == [("celery.app.trace", level)]
+    assert [(record.name, record.levelname) for record in caplog.records] == [
+        ("celery.app.trace", level)
+    ]
     assert app.AsyncResult("an-id").state == "PENDING"
 
 
@@ -159,7 +161,7 @@ def test_receivers_of_are_the_receivers_that_send_calls(task: Any) -> None:
             signals.task_success.disconnect(receiver, sender=sender)
 
     assert receivers == sent_to
-    assert [each for each in receivers if each in (for_all, for_one, for_another)] == [
+    assert [receiver for receiver in receivers if receiver in (for_all, for_one, for_another)] == [
         for_all,
         for_one,
     ]
@@ -186,7 +188,7 @@ def test_closes_connections_is_true_for_celery_s_fixup(app: Celery) -> None:
     try:
         for signal in (signals.task_prerun, signals.task_postrun):
             receivers = api.receivers_of(signal, None)
-            assert [each for each in receivers if api.closes_connections(each)] != []
+            assert [receiver for receiver in receivers if api.closes_connections(receiver)] != []
         assert not api.closes_connections(lambda: None)
     finally:
         for signal in (signals.beat_embedded_init, signals.task_prerun, signals.task_postrun):

@@ -23,7 +23,10 @@ def without_addresses(value: Any) -> str:
 
 def told(messages: Any) -> Found:
     """Return id, message and hint of each, by their ids; Django runs checks in no order."""
-    reports = [(each.id.removeprefix("cereal_methods."), each.msg, each.hint) for each in messages]
+    reports = [
+        (message.id.removeprefix("cereal_methods."), message.msg, message.hint)
+        for message in messages
+    ]
     return sorted(reports)
 
 

@@ -31,7 +31,7 @@ def test_celerys_default_app_does_not_count(monkeypatch: pytest.MonkeyPatch) -> 
     default = SimpleNamespace(main="default")
     monkeypatch.setattr(registry, "active_apps", lambda: [default])
 
-    assert [each.id for each in run_checks(tags=["cereal_methods"], databases=[])] == [
+    assert [message.id for message in run_checks(tags=["cereal_methods"], databases=[])] == [
         "cereal_methods.W007"
     ]
 

@@ -25,7 +25,7 @@ def test_databases_are_checked_if_they_are_named(
     with django_assert_num_queries(0):
         messages = run_checks(tags=["cereal_methods"], databases=["default"])
 
-    (warning,) = [each for each in messages if each.id == "cereal_methods.W006"]
+    (warning,) = [message for message in messages if message.id == "cereal_methods.W006"]
     assert isinstance(warning, CheckWarning)
     assert str(warning.msg).startswith(
         "The database 'default' (SQLite) does not support select_for_update, which tests.shop."

@@ -19,18 +19,18 @@ def reported() -> list[Any]:
     return run_checks(tags=["cereal_methods"], databases=[])
 
 
-@pytest.mark.parametrize(("given", "messages"), WRONG, ids=str)
-def test_a_wrong_setting_is_reported(given: Any, messages: list[str]) -> None:
-    with override_settings(CEREAL_METHODS=given):
+@pytest.mark.parametrize(("setting", "messages"), WRONG, ids=str)
+def test_a_wrong_setting_is_reported(setting: Any, messages: list[str]) -> None:
+    with override_settings(CEREAL_METHODS=setting):
         assert reported() == [
             Error(message, hint="Correct CEREAL_METHODS in the settings.", id="cereal_methods.E001")
             for message in messages
         ]
 
 
-@pytest.mark.parametrize("given", [{}, None, *RIGHT], ids=str)
-def test_a_right_setting_is_not_reported(given: Any) -> None:
-    with override_settings(CEREAL_METHODS=given):
+@pytest.mark.parametrize("setting", [{}, None, *RIGHT], ids=str)
+def test_a_right_setting_is_not_reported(setting: Any) -> None:
+    with override_settings(CEREAL_METHODS=setting):
         assert reported() == []
 
 
@@ -125,4 +125,6 @@ def test_signing_keys_that_are_weak_or_used_twice_are_reported(
 
 def test_errors_are_errors_of_django() -> None:
     with override_settings(CEREAL_METHODS=7):
-        assert [type(each) for each in run_checks(tags=["cereal_methods"], databases=[])] == [Error]
+        assert [type(message) for message in run_checks(tags=["cereal_methods"], databases=[])] == [
+            Error
+        ]

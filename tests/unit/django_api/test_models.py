@@ -68,7 +68,7 @@ def test_is_installed_is_false_of_a_migration_s_model() -> None:
     historical = state.apps.get_model("shop", "Historical")
     class_prepared.disconnect(note)
 
-    assert historical.__name__ in {each.__name__ for each in prepared}
+    assert historical.__name__ in {model.__name__ for model in prepared}
     assert not api.is_installed(historical)
     assert api.is_installed(Order)
 
@@ -218,7 +218,7 @@ def test_key_parts_of_a_composite_key_alone(new_models: None) -> None:
 
     parts: Any = api.key_parts(Pair._meta.pk)
 
-    assert [each.attname for each in parts] == ["a", "b"]
+    assert [part.attname for part in parts] == ["a", "b"]
     assert list(parts) == list(Pair._meta.pk_fields)
     assert api.key_parts(Order._meta.pk) is None
 

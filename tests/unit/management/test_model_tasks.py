@@ -51,7 +51,8 @@ def test_the_table_says_what_differs_from_the_defaults() -> None:
 
 def listed(*args: str) -> dict[str, dict[str, Any]]:
     return {
-        each["method"]: each for each in json.loads(run("model_tasks", *args, "--format=json").out)
+        entry["method"]: entry
+        for entry in json.loads(run("model_tasks", *args, "--format=json").out)
     }
 
 
@@ -80,12 +81,12 @@ def test_every_method_task_of_the_app_is_listed_once() -> None:
     entries = listed()
 
     # Other tests have models of their own in the app.
-    names = [each["task"] for each in entries.values()]
+    names = [entry["task"] for entry in entries.values()]
     ours = [name for name in app.tasks if name.startswith("tests.shop.models.")]
     assert sorted(name for name in names if name.startswith("tests.shop.models.")) == sorted(ours)
     assert names.count("shop.bill") == 1
     assert len(names) == len(set(names))
-    assert {each["runs_on"] for each in entries.values()} == {"row", "class", "manager"}
+    assert {entry["runs_on"] for entry in entries.values()} == {"row", "class", "manager"}
     assert entries["shop.Order.bill"]["aliases"] == ["shop.invoice", "shop.charge"]
     assert entries["shop.Gift.paid.count_all"]["runs_on"] == "manager"
     assert "shop.Gift.bill" not in entries

@@ -19,7 +19,7 @@ from tests.shop.models import Country, Document, Line, Order, Price
 from ..bodies import consume
 
 #: Integers with the same hash, which Python does not randomize.
-SAME_HASH = [each * (2**61 - 1) for each in range(1, 1000)]
+SAME_HASH = [number * (2**61 - 1) for number in range(1, 1000)]
 
 
 HUGE: list[Any] = [
@@ -113,7 +113,7 @@ def test_keys_with_the_same_hash_are_refused_before_they_are_in_a_dict(refs: Any
 
 
 def test_a_key_may_be_named_many_times() -> None:
-    refs = [[f"shop.Model{each}", 5, "default"] for each in range(1000)]
+    refs = [[f"shop.Model{number}", 5, "default"] for number in range(1000)]
 
     assert len(references_from_wire(refs)) == 1000
     check_hashes([5] * 1000)

@@ -72,9 +72,9 @@ def test_a_call_is_decoded_once(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     decoder = type(args.call.decoder)
     decoded = []
 
-    def decode_and_note(*given: Any) -> Any:
-        decoded.append(given)
-        return decode_blob(*given)
+    def decode_and_note(*arguments: Any) -> Any:
+        decoded.append(arguments)
+        return decode_blob(*arguments)
 
     decode_blob = decoder.decode
     monkeypatch.setattr(decoder, "decode", decode_and_note)

@@ -37,7 +37,7 @@ def order() -> Order:
 
 def shown(sent: Sent) -> list[tuple[str, str]]:
     """Return the texts in the headers of the messages."""
-    return [(each.headers["argsrepr"], each.headers["kwargsrepr"]) for each in sent()]
+    return [(message.headers["argsrepr"], message.headers["kwargsrepr"]) for message in sent()]
 
 
 def run(message: Message) -> Any:
@@ -208,7 +208,7 @@ class Seen(logging.Handler):
 
     def fields(self, *names: str) -> list[tuple[Any, ...]]:
         """Return these fields of each record, None for those that it lacks."""
-        return [tuple(getattr(each, name, None) for name in names) for each in self.records]
+        return [tuple(getattr(record, name, None) for name in names) for record in self.records]
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_log_records_of_the_library_have_the_fields(
 
     run(message)
 
-    (record,) = [each for each in caplog.records if each.name == "cereal_methods"]
+    (record,) = [record for record in caplog.records if record.name == "cereal_methods"]
     fields = {name: vars(record)[name] for name in ("task_id", *ALL)}
     assert fields == {
         "task_id": message.headers["id"],

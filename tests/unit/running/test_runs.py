@@ -115,7 +115,7 @@ def test_retries_run_on_rows_fetched_again(order: Order, other: Order) -> None:
 
         assert result.get() == (2, result.id)
         assert again.get() == 3
-    assert [each.message.headers["retries"] for each in tasks.of(order.retry_until)] == [0, 1, 2]
+    assert [task.message.headers["retries"] for task in tasks.of(order.retry_until)] == [0, 1, 2]
     assert shown(tasks)[2].endswith("shop.Order.retry_until <shop.Order 5> 2 (retry 1)")
 
 
@@ -194,7 +194,7 @@ def test_patched_methods_are_what_runs(order: Order) -> None:
         with mock.patch.object(number_of, "run", return_value="patched"):
             tasks.run()
 
-        assert [each.result.get() for each in tasks] == ["5", "patched"]
+        assert [task.result.get() for task in tasks] == ["5", "patched"]
 
 
 def test_values_that_only_pickle_carries(order: Order) -> None:

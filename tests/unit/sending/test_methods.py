@@ -204,14 +204,14 @@ def test_delay_refuses_an_unsaved_instance(sent: Sent) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kind"),
+    ("arguments", "kind"),
     [((), "nothing"), (("dhl",), "str"), ((stored(Customer, pk=7), "dhl"), "<shop.Customer 7>")],
 )
 def test_a_call_on_the_class_without_its_instance_is_refused(
-    given: Any, kind: str, sent: Sent
+    arguments: Any, kind: str, sent: Sent
 ) -> None:
     with pytest.raises(InvalidModelTask) as caught:
-        Order.ship.delay(*given)
+        Order.ship.delay(*arguments)
 
     assert str(caught.value) == (
         f"On the class, Order.ship takes an instance of shop.Order first, and got {kind}. "

@@ -261,11 +261,11 @@ def test_a_coroutine_sends_what_delay_sends(sent: Sent) -> None:
 def test_later_changes_of_the_arguments_are_not_sent(sent: Sent) -> None:
     order = Order.objects.create()
     inner = [1]
-    given = {"a": inner, "b": {2}}
+    data = {"a": inner, "b": {2}}
     with transaction.atomic():
-        order.itself.delay_on_commit(given, named=inner)
+        order.itself.delay_on_commit(data, named=inner)
         inner.append(3)
-        given["b"] = {4}
+        data["b"] = {4}
 
     (message,) = sent()
     args, kwargs, _ = message.payload

@@ -36,7 +36,7 @@ def test_rows_are_chosen_when_they_are_due(
     with django_assert_num_queries(1):
         bulk_id = due(call.task, *call.args, **call.kwargs)
 
-    shown = [(each.headers["argsrepr"], each.headers["kwargsrepr"]) for each in sent()]
+    shown = [(message.headers["argsrepr"], message.headers["kwargsrepr"]) for message in sent()]
     assert shown == [
         ("(<shop.Order 5>, 'dhl')", "{'express': True}"),
         ("(<shop.Order 6>, 'dhl')", "{'express': True}"),
@@ -59,7 +59,7 @@ def test_an_entry_takes_every_argument_of_a_bulk(due: Callable[..., Any], sent: 
         options={"priority": 3},
     )
 
-    messages = [(each.headers["argsrepr"], each.properties["priority"]) for each in sent()]
+    messages = [(message.headers["argsrepr"], message.properties["priority"]) for message in sent()]
     assert messages == [("(<shop.Order 2 rows>, 'dhl')", 3), ("(<shop.Order 7>, 'dhl')", 3)]
 
 
@@ -74,7 +74,7 @@ def test_what_was_sent_is_logged(due: Callable[..., Any], caplog: pytest.LogCapt
 
     bulk_id = due(BULK, f"{ORDER}.count", rows="paid")
 
-    (record,) = [each for each in caplog.records if each.name == "cereal_methods"]
+    (record,) = [record for record in caplog.records if record.name == "cereal_methods"]
     assert record.getMessage().endswith(
         f"has sent {ORDER}.count for 1 of the rows 'paid': bulk {bulk_id}"
     )
@@ -183,7 +183,7 @@ def test_a_child_is_sent_for_its_own_rows(sent: Sent, due: Callable[..., Any]) -
 
     due(BULK, "tests.shop.models.Gift.count", "all")
 
-    assert [each.headers["argsrepr"] for each in sent()] == ["(<shop.Gift 6>,)"]
+    assert [message.headers["argsrepr"] for message in sent()] == ["(<shop.Gift 6>,)"]
 
 
 def test_rows_are_not_queried_before_they_are_due(django_assert_num_queries: Any) -> None:

@@ -128,8 +128,8 @@ def test_the_parameters_of_the_bound_method_are_accepted(order: Order) -> None:
     "function", [Task.apply_async, Celery.send_task, AMQP.as_task_v2, Producer.publish]
 )
 def test_options_that_celery_and_kombu_name_are_accepted(function: Any) -> None:
-    given = {"self", "args", "kwargs", "body", "name", "options", "properties"}
-    named = inspect.signature(function).parameters.keys() - given
+    ignored = {"self", "args", "kwargs", "body", "name", "options", "properties"}
+    named = inspect.signature(function).parameters.keys() - ignored
 
     for option in named:
         stored(Order, pk=5).ship.signature(("dhl",), {}, {option: None})

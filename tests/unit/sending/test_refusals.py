@@ -137,11 +137,11 @@ def test_arguments_that_do_not_fit_are_refused(
     assert sent() == []
 
 
-@pytest.mark.parametrize("given", [5, "5", None])
-def test_a_primary_key_in_the_place_of_the_instance_is_refused(given: Any) -> None:
-    kind = "nothing" if given is None else type(given).__name__
+@pytest.mark.parametrize("value", [5, "5", None])
+def test_a_primary_key_in_the_place_of_the_instance_is_refused(value: Any) -> None:
+    kind = "nothing" if value is None else type(value).__name__
 
-    assert refused(lambda: Order.ship.delay(given, "dhl")) == (
+    assert refused(lambda: Order.ship.delay(value, "dhl")) == (
         f"On the class, Order.ship takes an instance of shop.Order first, and got {kind}. "
         "Send it as instance.ship.delay(), or as Order.ship.delay(instance)."
     )
@@ -207,9 +207,9 @@ def test_a_method_on_the_class_can_be_patched(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("name", ["map", "starmap", "chunks"])
 def test_map_on_the_class_is_refused(name: str) -> None:
-    given = ([(1,)], 1) if name == "chunks" else ([(1,)],)
+    arguments = ([(1,)], 1) if name == "chunks" else ([(1,)],)
 
-    assert refused(lambda: getattr(Order.trace, name)(*given)) == (
+    assert refused(lambda: getattr(Order.trace, name)(*arguments)) == (
         "map, starmap and chunks run Order.trace on one instance, with many arguments. From the "
         "class there is no instance: for many there is Order.trace.bulk_delay(instances)."
     )

@@ -46,7 +46,7 @@ def test_a_row_by_its_key_is_shown_like_any_other(sent: Sent) -> None:
     app.tasks[f"{ORDER}.ship"].apply_async(["dhl"], {"this": "5"})
     app.tasks[f"{ORDER}.ship"].apply_async(["dhl"], {"this": "five"})
 
-    shown = [(each.headers["argsrepr"], each.headers["kwargsrepr"]) for each in sent()]
+    shown = [(message.headers["argsrepr"], message.headers["kwargsrepr"]) for message in sent()]
     assert shown == [("(<shop.Order 5>, 'dhl')", "{}"), ("('dhl',)", "{}")]
 
 

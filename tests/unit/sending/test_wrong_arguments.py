@@ -91,7 +91,7 @@ WRONG: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("clash", (1, 2, 3, 4), {}, "takes from 2 to 3 positional arguments but 4 were given"),
     ("stamp", (1, 2), {}, "takes 1 positional argument but 2 were given"),
 ]
-WRONG += [("move_bound", *each[1:]) for each in WRONG if each[0] == "move"]
+WRONG += [("move_bound", *case[1:]) for case in WRONG if case[0] == "move"]
 
 WAYS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "delay": lambda task, args, kwargs: task.delay(*args, **kwargs),

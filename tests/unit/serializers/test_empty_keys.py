@@ -47,11 +47,11 @@ def reported() -> list[Any]:
     return [*check_settings(None), *check_empty_keys(None)]
 
 
-@pytest.mark.parametrize("given", EMPTY, ids=str)
-def test_nothing_is_signed_or_verified_with_an_empty_key(given: dict[str, Any]) -> None:
+@pytest.mark.parametrize("overrides", EMPTY, ids=str)
+def test_nothing_is_signed_or_verified_with_an_empty_key(overrides: dict[str, Any]) -> None:
     payload = encode(call_body([1]), "cereal-pickle")
 
-    with override_settings(**given):
+    with override_settings(**overrides):
         with pytest.raises(ImproperlyConfigured):
             signing.sign(b"\x01", b"content")
         with pytest.raises(ImproperlyConfigured):
@@ -60,18 +60,18 @@ def test_nothing_is_signed_or_verified_with_an_empty_key(given: dict[str, Any]) 
             unpack(*decode(payload, "cereal-pickle")[:2])
 
 
-@pytest.mark.parametrize("given", EMPTY, ids=str)
-def test_an_empty_key_is_an_error_of_the_checks(given: dict[str, Any]) -> None:
-    with override_settings(**given):
+@pytest.mark.parametrize("overrides", EMPTY, ids=str)
+def test_an_empty_key_is_an_error_of_the_checks(overrides: dict[str, Any]) -> None:
+    with override_settings(**overrides):
         (report,) = reported()
 
     assert report.level == ERROR
     assert report.id in ("cereal_methods.E010", "cereal_methods.E001")
 
 
-@pytest.mark.parametrize("given", EMPTY, ids=str)
-def test_a_worker_with_row_tasks_stops_as_it_starts(given: dict[str, Any]) -> None:
-    with override_settings(**given), pytest.raises(ImproperlyConfigured):
+@pytest.mark.parametrize("overrides", EMPTY, ids=str)
+def test_a_worker_with_row_tasks_stops_as_it_starts(overrides: dict[str, Any]) -> None:
+    with override_settings(**overrides), pytest.raises(ImproperlyConfigured):
         MessageChecks(mock.Mock(app=app))
 
 
@@ -97,8 +97,8 @@ def test_the_error_of_an_empty_key_says_what_to_do() -> None:
 
 
 def test_fallbacks_of_the_signing_key_replace_those_of_the_secret_key() -> None:
-    given = {"SIGNING_KEY": "own", "SIGNING_KEY_FALLBACKS": []}
-    with override_settings(SECRET_KEY_FALLBACKS=[""], CEREAL_METHODS=given):
+    setting = {"SIGNING_KEY": "own", "SIGNING_KEY_FALLBACKS": []}
+    with override_settings(SECRET_KEY_FALLBACKS=[""], CEREAL_METHODS=setting):
         assert signing.weak_keys() == ""
 
 

@@ -66,8 +66,8 @@ def test_a_timestamp_arrives_unchanged() -> None:
 
 def test_timestamps_as_keys_of_dicts_are_bounded() -> None:
     def body(count: int) -> bytes:
-        keys = [msgpack.packb(msgpack.Timestamp(each, 1)) for each in range(count)]
-        stamps = b"".join(each + b"\0" for each in keys)
+        keys = [msgpack.packb(msgpack.Timestamp(number, 1)) for number in range(count)]
+        stamps = b"".join(key + b"\0" for key in keys)
         return (
             b"\x93\x91\xdf" + count.to_bytes(4, "big") + stamps + b"\x80" + msgpack.packb(NO_EMBED)
         )

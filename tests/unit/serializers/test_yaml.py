@@ -96,7 +96,7 @@ def test_a_body_is_text_that_people_can_read() -> None:
 
 def test_huge_numbers_as_keys_of_dicts_are_bounded() -> None:
     def body(count: int) -> str:
-        pairs = ", ".join(f"{10**30 + each}: 1" for each in range(count))
+        pairs = ", ".join(f"{10**30 + number}: 1" for number in range(count))
         return f"- - {{{pairs}}}\n- {{}}\n- {{callbacks: null}}\n"
 
     assert len(consume(body(64), "cereal-yaml")[0][0]) == 64

@@ -201,7 +201,7 @@ def test_bulks_are_found_by_their_rows(order: Order, other: Order) -> None:
         ("ship", (5, 6), "ups"),
         ("ship", 7, "ups"),
     ]
-    assert [len(each.call.rows) for each in tasks] == [1, 1, 2, 1]
+    assert [len(task.call.rows) for task in tasks] == [1, 1, 2, 1]
     tasks.assert_sent(other.ship, "dhl")
     tasks.assert_sent(order.ship, "ups")
     assert len(tasks.of(other.ship)) == 2

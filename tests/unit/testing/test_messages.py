@@ -75,7 +75,7 @@ def test_routes_are_followed(order: Order, routes: Callable[[Any], None]) -> Non
         order.ship.delay("dhl")
         order.count.delay()
 
-    assert [each.queue for each in tasks] == ["mail", "celery"]
+    assert [task.queue for task in tasks] == ["mail", "celery"]
     assert shown(tasks[:1]) == ["shop.Order.ship <shop.Order 5> 'dhl' (queue 'mail')"]
 
 

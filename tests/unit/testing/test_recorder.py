@@ -86,9 +86,9 @@ def test_nested_recorders_each_have_what_is_sent_in_their_block(order: Order) ->
             assert len(inner.run()) == 1
         order.ship.delay("c")
 
-        assert [each.args for each in outer] == [("a",), ("b",), ("c",)]
-        assert [each.args for each in inner] == [("b",)]
-        assert [each.args for each in outer.run()] == [("a",), ("c",)]
+        assert [task.args for task in outer] == [("a",), ("b",), ("c",)]
+        assert [task.args for task in inner] == [("b",)]
+        assert [task.args for task in outer.run()] == [("a",), ("c",)]
 
 
 def test_recorders_may_end_in_any_order(order: Order, sent: Callable[[], list[Any]]) -> None:

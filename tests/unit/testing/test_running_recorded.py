@@ -118,8 +118,8 @@ def test_messages_that_tasks_send_run_after_their_commits(
         Sender.send.delay(order, other)
         tasks.run()
 
-    assert [each.args for each in tasks[1:]] == [("at once",), ("on commit",), ("later",)]
-    assert all(each.has_run for each in tasks)
+    assert [task.args for task in tasks[1:]] == [("at once",), ("on commit",), ("later",)]
+    assert all(task.has_run for task in tasks)
 
 
 def test_a_task_that_sends_itself_endlessly_is_stopped(order: Order, new_models: None) -> None:
