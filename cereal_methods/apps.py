@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.signals import celeryd_init
+from celery.signals import before_task_publish, celeryd_init
 from django.apps import AppConfig
+
+from .serializers.binding import remember
 
 
 class CerealMethodsConfig(AppConfig):
@@ -15,10 +17,11 @@ class CerealMethodsConfig(AppConfig):
     verbose_name = "Model tasks"
 
     def ready(self) -> None:
-        """Register the system checks, and add a step to the consumers of workers."""
+        """Register the system checks, and what senders and the consumers of workers need."""
         from . import checks  # noqa: F401  (registers on import, as Django's own do)
 
         celeryd_init.connect(_check_messages, dispatch_uid=__name__)
+        before_task_publish.connect(remember, weak=False, dispatch_uid=remember.__module__)
 
 
 def _check_messages(sender: Any = None, instance: Any = None, **kwargs: Any) -> None:

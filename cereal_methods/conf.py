@@ -24,6 +24,12 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "SIGNING_KEY": None,
     # Former secrets, which still verify signatures; None means SECRET_KEY_FALLBACKS.
     "SIGNING_KEY_FALLBACKS": None,
+    # Whether the bodies of cereal-json, cereal-yaml and cereal-msgpack are signed too.
+    "SIGN_ALL": False,
+    # Whether they are, and workers refuse messages without a signature for tasks of this library.
+    "REQUIRE_SIGNED": False,
+    # Whether workers refuse signed messages that do not say which task and id they are for.
+    "REQUIRE_BOUND": False,
     # Whether delay and apply_async of method tasks wait for the transaction's commit.
     "ON_COMMIT": False,
     # What method tasks do if their row is gone: "raise", "discard" or "retry".
@@ -90,6 +96,10 @@ def _is_key(value: Any) -> bool:
     return isinstance(value, (str, bytes)) and bool(value.strip())
 
 
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
 
@@ -105,7 +115,10 @@ _VALIDATORS: Final = (
         ),
         "a list of strings",
     ),
-    ("ON_COMMIT", lambda value: isinstance(value, bool), "True or False"),
+    ("SIGN_ALL", _is_bool, "True or False"),
+    ("REQUIRE_SIGNED", _is_bool, "True or False"),
+    ("REQUIRE_BOUND", _is_bool, "True or False"),
+    ("ON_COMMIT", _is_bool, "True or False"),
     ("ON_MISSING", ("raise", "discard", "retry").__contains__, "'raise', 'discard' or 'retry'"),
     (
         "FETCH_MAX_RETRIES",
@@ -117,7 +130,7 @@ _VALIDATORS: Final = (
         lambda value: _is_number(value) and isinstance(value, int) and value >= 1,
         "a whole number, at least 1",
     ),
-    ("DURABLE", lambda value: isinstance(value, bool), "True or False"),
+    ("DURABLE", _is_bool, "True or False"),
     (
         "DURABLE_MAX_CRASHES",
         lambda value: _is_number(value) and isinstance(value, int) and value >= 1,

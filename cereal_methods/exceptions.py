@@ -49,7 +49,7 @@ class InvalidMessage(CerealError, ValueError):
 
 
 class SignatureMismatch(InvalidMessage):
-    """The signature of a ``cereal-pickle`` body does not match. The body was not unpickled."""
+    """The signature of a message does not match its body or its headers. The body was not read."""
 
 
 class UnknownVersion(InvalidMessage):

@@ -7,8 +7,21 @@ from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error
 
+from .. import conf
+from ..entry_points import (
+    CEREAL_JSON,
+    CEREAL_MSGPACK,
+    CEREAL_PICKLE,
+    CEREAL_YAML,
+    DJANGO_CEREAL_PICKLE,
+)
 from .accepted import accept_content, accepts, unusable
 from .registry import celery_apps, named, never_raising, own_tasks
+
+#: The serializers that sign where ``REQUIRE_SIGNED`` is set, and Celery's own that does.
+_SIGNING: Final = frozenset(
+    {CEREAL_PICKLE, CEREAL_JSON, CEREAL_YAML, CEREAL_MSGPACK, DJANGO_CEREAL_PICKLE, "auth"}
+)
 
 #: The hint for a task that uses plain pickle.
 _SIGNED: Final = (
@@ -19,7 +32,7 @@ _SIGNED: Final = (
 
 @never_raising
 def check_serializers(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E002 and E003: serializers that workers do not accept, or that cannot be used."""
+    """E002, E003 and E012: serializers that workers do not accept, or that cannot be used."""
     apps = celery_apps()
     by_serializer: dict[str, list[Any]] = {}
     for task in own_tasks(apps[0]) if apps else ():
@@ -40,6 +53,8 @@ def check_serializers(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]
                 id="cereal_methods.E002",
             )
 
+    if not conf.problems() and conf.get("REQUIRE_SIGNED"):
+        yield from _unsigned(apps, by_serializer)
     for app in apps:
         name = str(app.conf.task_serializer)
         if name.startswith("cereal-") and unusable(name) is None and not _is_accepted(apps, name):
@@ -48,6 +63,28 @@ def check_serializers(app_configs: Any, **kwargs: Any) -> Iterator[CheckMessage]
                 f"task_serializer, {name!r}, so workers would drop the messages.",
                 hint=accept_content(app),
                 id="cereal_methods.E002",
+            )
+
+
+def _unsigned(apps: list[Any], by_serializer: dict[str, list[Any]]) -> Iterator[CheckMessage]:
+    """E012: serializers that do not sign, although ``REQUIRE_SIGNED`` is set."""
+    for name, tasks in sorted(by_serializer.items()):
+        if name not in _SIGNING:
+            yield Error(
+                f"Workers would refuse the messages of {named(tasks)}: the serializer {name!r} "
+                "does not sign, and CEREAL_METHODS['REQUIRE_SIGNED'] is True.",
+                hint="Use serializer='cereal-json', or leave the option out.",
+                id="cereal_methods.E012",
+            )
+    for app in apps:
+        name = str(app.conf.task_serializer)
+        if name not in _SIGNING:
+            yield Error(
+                "Workers would refuse Celery's own tasks, such as celery.chord_unlock and "
+                f"celery.map: task_serializer, {name!r}, does not sign, and "
+                "CEREAL_METHODS['REQUIRE_SIGNED'] is True.",
+                hint="CELERY_TASK_SERIALIZER = 'cereal-json'",
+                id="cereal_methods.E012",
             )
 
 

@@ -3,30 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kombu.exceptions import ContentDisallowed, DecodeError
 
 from ..exceptions import InvalidMessage
 from ..serializers.content import call_expected
 from ..serializers.frame import EMPTY_EMBED
+from . import claims
 from .arguments import LazyArgs
 from .embed import LazyEmbed, check_embed, check_forwarded
 
-#: The content types of Celery's own signed messages, and of pickle, whose sender can do anything.
-_TRUSTED: Final = frozenset({"application/data", "application/x-python-serialize"})
+if TYPE_CHECKING:
+    from ..serializers.call import Call
+
+#: The content type of Celery's own signed messages.
+_SIGNED_BY_CELERY: Final = "application/data"
+
+#: The content types whose sender is trusted: with pickle they can do anything.
+_TRUSTED: Final = frozenset({_SIGNED_BY_CELERY, "application/x-python-serialize"})
 
 
-def error_in(message: Any, name: str, body: Any = None) -> InvalidMessage | None:
+def error_in(
+    message: Any, name: str, body: Any = None, *, needs_signature: bool = False
+) -> InvalidMessage | None:
     """Return why a message's body does not call the task ``name``, or None if it does.
 
-    ``body`` is the decoded body of a message of protocol 1; None for others.
+    ``body`` is the decoded body of a message of protocol 1; None for others. With
+    ``needs_signature`` a message that is not signed is refused.
     """
-    if body is not None:
-        return _error_in_canvas(message, name, body.get("args"), body.get("kwargs"), body)
+    if body is None:
+        body = _decoded(message)
+        if isinstance(body, InvalidMessage):
+            return body
+        if not isinstance(message.headers.get("id"), str):
+            return InvalidMessage("The message has no id.")
+        if not _is_call(body):
+            return InvalidMessage("The message is not a call of a task.")
+    # Of protocol 1 with or without headers, or of protocol 2.
+    parts = (body.get("args"), body.get("kwargs"), body) if isinstance(body, dict) else body
+    call = parts[0].call if isinstance(parts[0], LazyArgs) else None
+    if needs_signature and message.content_type == _SIGNED_BY_CELERY:
+        needs_signature = False
+    error = claims.error_in(call, message.headers, needs_signature=needs_signature)
+    return error or _error_in_canvas(message, name, call, *parts)
+
+
+def _decoded(message: Any) -> Any:
+    """Return the body of a message, or an ``InvalidMessage`` that says why it has none."""
     token = call_expected.set(True)
     try:
-        body = message.payload
+        return message.payload
     except ContentDisallowed as error:
         if message.content_type == "application/x-python-serialize":
             return InvalidMessage(f"{error!s:.200} Send it with serializer='cereal-pickle'.")
@@ -39,27 +66,25 @@ def error_in(message: Any, name: str, body: Any = None) -> InvalidMessage | None
         return InvalidMessage(f"The message cannot be decoded: {type(cause).__name__}.")
     finally:
         call_expected.reset(token)
-    if not isinstance(message.headers.get("id"), str):
-        return InvalidMessage("The message has no id.")
-    if isinstance(body, dict) and "args" in body:  # of protocol 1, with headers
-        return _error_in_canvas(message, name, body.get("args"), body.get("kwargs"), body)
-    if (
+
+
+def _is_call(body: Any) -> bool:
+    if isinstance(body, dict):
+        return "args" in body
+    return (
         isinstance(body, (tuple, list))
         and len(body) == 3
         and isinstance(body[0], (tuple, list, LazyArgs))
         and isinstance(body[1], Mapping)
         and (body[2] is None or isinstance(body[2], Mapping))
-    ):
-        return _error_in_canvas(message, name, *body)
-    return InvalidMessage("The message is not a call of a task.")
+    )
 
 
 def _error_in_canvas(
-    message: Any, name: str, args: Any, kwargs: Any, embed: Any
+    message: Any, name: str, call: Call | None, args: Any, kwargs: Any, embed: Any
 ) -> InvalidMessage | None:
     """Return why the signatures in a message may not be sent on, or None if they may."""
-    call = args.call if isinstance(args, LazyArgs) else None
-    if message.content_type in _TRUSTED or (call is not None and call.decoder.is_signed):
+    if message.content_type in _TRUSTED or (call is not None and claims.claims_signature(call)):
         return None
     try:
         if not isinstance(embed, LazyEmbed):  # which checks itself when it is read

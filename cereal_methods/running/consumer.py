@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from celery import bootsteps
 
+from .. import conf
 from ..celery_api.worker import set_strategies, wrap_decode_error, wrap_message_handler
 from ..exceptions import InvalidMessage
 from ..serializers import signing
@@ -52,9 +53,13 @@ class Strategies(dict[str, Callable[..., Any]]):
 
     def __setitem__(self, name: str, handle: Callable[..., Any]) -> None:
         consumer = self.consumer
+        # Celery's own tasks, and this library's, run others or send them.
+        is_ours = name.startswith(("celery.", "cereal_methods."))
+        is_ours = is_ours or is_row_task(consumer.app.tasks.get(name))
 
         def check(message: Any, body: Any, *args: Any, **kwargs: Any) -> Any:
-            error = bodies.error_in(message, name, body)
+            needs_signature = is_ours and conf.get("REQUIRE_SIGNED")
+            error = bodies.error_in(message, name, body, needs_signature=needs_signature)
             if error is None:
                 return handle(message, body, *args, **kwargs)
             return refuse(consumer, name, message, error)

@@ -87,7 +87,7 @@ class LazyEmbed(ArgumentContainer, Mapping[str, Any]):
                     embed = self.call.decoder.decode(frame.embed, rows, frame.mark)
                 if not (isinstance(embed, dict) and embed.keys() <= EMPTY_EMBED.keys()):
                     raise InvalidMessage("The message embeds something that is not a canvas.")
-                check_embed(embed, is_signed=self.call.decoder.is_signed)
+                check_embed(embed, is_signed=frame.is_signed)
                 self._value = {**EMPTY_EMBED, **embed}
             except INTERRUPTS:
                 raise

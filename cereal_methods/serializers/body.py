@@ -18,6 +18,9 @@ encoded embed, or by the encoded result::
 ``fetch``   how many references belong to the arguments, if not all of them do.
 ``this``    the position of ``self`` in the table, if it is a reference.
 ``mark``    the key of a reference in ``cereal-json``, if it is not ``$ref``.
+``for``     the task, the id and the expiry of the message, if the body is signed; it is the second
+            field. See ``binding``.
+``signature``  of all else, at the end, if a body is signed whose format has it nowhere else.
 
 The arguments are decoded only when they are needed, in the task's own ``try``.
 
@@ -34,7 +37,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ..exceptions import InvalidMessage
 from . import plain, reading, writing
-from .header import frame_of
+from .header import frame_of, header_line_for
+from .signing import (
+    has_signature,
+    is_signed_by_us,
+    signature_mismatch,
+    with_signature,
+    without_signature,
+)
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -153,7 +163,25 @@ class BodyFormat:
             text = line if isinstance(line, str) else line.decode()
         except UnicodeDecodeError:
             raise InvalidMessage(f"The message is not a {self.name} body.") from None
-        return frame_of(text if newline else "", blobs, self.name)
+        has_field = not self.is_signed and has_signature(text)
+        if has_field and not is_signed_by_us(self.name, text, writing.as_bytes([blobs])):
+            raise signature_mismatch(self.name)
+        frame = frame_of(text if newline else "", blobs, self.name)
+        frame.is_signed = self.is_signed or has_field
+        return frame
+
+    def bound_again(self, body: Any, binding: str) -> Any:
+        """Return a body for another message, of which ``binding`` is the JSON, signed again.
+
+        Raises ``InvalidMessage`` if it is damaged or forged, and so not to be signed.
+        """
+        if not self.read(body).is_signed:
+            return body
+        line, _, blobs = self.open(body).partition(self.newline)
+        text = header_line_for(line if isinstance(line, str) else line.decode(), binding)
+        if not self.is_signed:
+            text = with_signature(self.name, without_signature(text), writing.as_bytes([blobs]))
+        return self.seal(text, [blobs])
 
     def __reduce__(self) -> str:
         return "FORMAT"

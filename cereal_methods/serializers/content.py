@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 call_expected: Final[ContextVar[bool]] = ContextVar("call_expected", default=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EncodedCall:
     """The body of a task's message.
 
@@ -27,7 +27,7 @@ class EncodedCall:
     is_eager: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EncodedResult:
     """The body of a result that holds references."""
 

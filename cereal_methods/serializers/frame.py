@@ -27,7 +27,7 @@ class Frame:
     ``call``, ``embed`` and ``result`` are blobs. ``wire`` are the references in wire form: the
     first ``fetch`` of them belong to the arguments, the others to the embed, whose signatures
     are only forwarded. ``this`` is the position of ``self`` among them. ``mark`` is the key of a
-    reference in ``cereal-json``.
+    reference in ``cereal-json``. ``is_signed`` tells whether the sender had the signing key.
     """
 
     call: Any = None
@@ -37,14 +37,17 @@ class Frame:
     mark: str = ""
     fetch: int = 0
     this: int | None = None
+    is_signed: bool = False
 
 
 class Decoder(Protocol):
     """What a format does with the bytes of a message. Must pickle by name."""
 
     name: ClassVar[str]
-    #: Whether the sender had the signing key.
+    #: Whether every body of the format is signed.
     is_signed: ClassVar[bool]
+    #: The number of bytes before the header line.
+    header_offset: ClassVar[int]
 
     def read(self, body: Any) -> Frame:
         """Return the parts of a body. Raises ``InvalidMessage`` if it must not be decoded."""
@@ -54,6 +57,9 @@ class Decoder(Protocol):
 
     def safe_view(self, blob: Any, rows: Sequence[Any], mark: str) -> Any:
         """Do what ``decode`` does for logs and monitors. Imports no class of the user's."""
+
+    def bound_again(self, body: Any, binding: str) -> Any:
+        """Return a signed body for another message, of which ``binding`` is the JSON."""
 
 
 def unreadable_error(what: str, decoder: Decoder, error: Exception) -> InvalidMessage:

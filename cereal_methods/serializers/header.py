@@ -15,6 +15,9 @@ from .tables import MARK, Table
 
 VERSION: Final = 1
 
+#: How the header line begins of a body that says what it is for.
+BOUND: Final = f'{{"cereal":{VERSION},"for":'
+
 _json: Final = json.JSONEncoder(separators=(",", ":")).encode
 _json_name: Final = lru_cache(maxsize=1000)(_json)  # of labels and aliases, which are few
 _decode_first: Final = json.JSONDecoder().raw_decode
@@ -28,14 +31,15 @@ def header_line(
     is_call: bool,
     is_eager: bool = False,
     has_this: bool = False,
+    binding: str = "",
 ) -> str:
     """Return the header line of a body, without its newline.
 
     ``fetch`` is the number of references in the arguments. With ``has_this`` the first
-    reference of the table is ``self``.
+    reference of the table is ``self``. ``binding`` is the JSON of what the body is for.
     """
     # Concatenated, because nearly all of it is numbers: a JSON encoder takes three times as long.
-    line = f'{{"cereal":{VERSION}'
+    line = f"{BOUND}{binding}" if binding else f'{{"cereal":{VERSION}'
     if table.places:
         line += f',"refs":[{",".join(map(_json_reference, table.places))}]'
     if is_eager:
@@ -50,6 +54,14 @@ def header_line(
     if table.mark != MARK:
         line += f',"mark":{_json(table.mark)}'
     return line + "}"
+
+
+def header_line_for(line: str, binding: str) -> str:
+    """Return a header line whose body is for another message, of which ``binding`` is the JSON."""
+    if not line.startswith(BOUND):
+        return line
+    _, end = _decode_first(line, len(BOUND))
+    return f"{BOUND}{binding}{line[end:]}"
 
 
 def _json_reference(reference: Reference) -> str:

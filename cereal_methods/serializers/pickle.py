@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from ..exceptions import (
     CerealError,
     InvalidMessage,
-    SignatureMismatch,
     UnknownVersion,
     UnsupportedValue,
 )
 from ..rows.container import ArgumentContainer
 from ..rows.reference import reference_of
 from .body import BodyFormat, as_bytes
-from .signing import SIZE, sign, verify
+from .signing import SIZE, sign, signature_mismatch, verify
 
 if TYPE_CHECKING:
     from .tables import Table
@@ -98,13 +97,7 @@ class PickleFormat(BodyFormat):
                 version[0],
             )
         if not verify(body[1 : 1 + SIZE], _VERSION, content):
-            raise SignatureMismatch(
-                "The signature of a cereal-pickle message does not match, so the message was not "
-                "read. It was changed on its way, sent by somebody without the key, or signed "
-                "with a key that is neither SECRET_KEY (or CEREAL_METHODS['SIGNING_KEY']) nor one "
-                "of its fallbacks here. Compare the keys of sender and worker, and check who can "
-                "write to the broker."
-            )
+            raise signature_mismatch(self.name)
         return content
 
 

@@ -1,21 +1,31 @@
-"""Signatures of message bodies: HMAC-SHA256 with a key derived from Django's."""
+"""Signatures of message bodies: HMAC-SHA256 with a key derived from Django's.
+
+A ``cereal-pickle`` body has its signature before the header line. The bodies of the other formats
+have it at the end of the header line, if they are signed at all.
+"""
 
 from __future__ import annotations
 
 import hmac
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from .. import conf
 from ..django_api.databases import setting_changed
+from ..exceptions import SignatureMismatch
 
 #: Bytes of a signature.
 SIZE: Final = 32
 
 _PURPOSE: Final = b"cereal_methods.serializers.pickle"
+
+#: The end of a header line with a signature: this, its hexadecimal digits, and a quote and a brace.
+_FIELD: Final[Any] = ',"signature":"'
+_FIELD_BYTES: Final[Any] = _FIELD.encode()
+_LENGTH: Final = len(_FIELD) + 2 * SIZE + 2
 
 
 def sign(prefix: bytes, content: bytes) -> bytes:
@@ -35,6 +45,46 @@ def verify(signature: bytes, prefix: bytes, content: bytes) -> bool:
         if hmac.compare_digest(signature, _digest(signer, content)):
             return True
     return False
+
+
+def with_signature(name: str, line: str, content: bytes) -> str:
+    """Return a header line of the format ``name`` with the signature of it and of the content."""
+    signature = sign(f"{name}:".encode(), b"\n".join((line.encode(), content)))
+    return f'{line[:-1]}{_FIELD}{signature.hex()}"}}'
+
+
+def has_signature(line: Any) -> bool:
+    """Whether a header line, as text or bytes, ends with a signature, which may be wrong."""
+    return bool(line[-_LENGTH:].startswith(_FIELD if isinstance(line, str) else _FIELD_BYTES))
+
+
+def without_signature(line: str) -> str:
+    """Return a header line that has a signature without it."""
+    return f"{line[:-_LENGTH]}}}"
+
+
+def is_signed_by_us(name: str, line: str, content: bytes) -> bool:
+    """Whether the signature in a header line is that of the line and the content.
+
+    Raises ``ImproperlyConfigured`` if a key is empty.
+    """
+    try:
+        signature = bytes.fromhex(line[len(_FIELD) - _LENGTH : -2])
+    except ValueError:
+        return False
+    signed = b"\n".join((without_signature(line).encode(), content))
+    return verify(signature, f"{name}:".encode(), signed)
+
+
+def signature_mismatch(name: str) -> SignatureMismatch:
+    """Return the error for a body of the serializer ``name`` with a wrong signature."""
+    return SignatureMismatch(
+        f"The signature of a {name} message does not match, so the message was not "
+        "read. It was changed on its way, sent by somebody without the key, or signed "
+        "with a key that is neither SECRET_KEY (or CEREAL_METHODS['SIGNING_KEY']) nor one "
+        "of its fallbacks here. Compare the keys of sender and worker, and check who can "
+        "write to the broker."
+    )
 
 
 def _digest(signer: hmac.HMAC, content: bytes) -> bytes:

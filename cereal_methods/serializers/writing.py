@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 from celery import current_app
 from django.db import models
 
+from .. import conf
 from ..exceptions import CerealError, EncodingFailed, SerializerNotAccepted, UnsupportedValue
 from ..rows.container import ArgumentContainer
 from ..rows.reference import THIS, ModelReference, QuerySetReference, Reference
 from ..rows.wire import reference_from_plain
 from .acceptance import check_accepted
+from .binding import binding_of
 from .frame import EMPTY_EMBED
 from .header import header_line
+from .signing import with_signature
 from .tables import MARK, PLAIN_CALL, PLAIN_RESULT, REFERENCED, ReferenceFound, Table, have_rows
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ def dumps(body_format: BodyFormat, body: Any, name: str) -> Any:
         if call is None:
             return _dumps_result(body_format, body)
         check_accepted(name)
+        if body_format.is_signed or conf.get("SIGN_ALL") or conf.get("REQUIRE_SIGNED"):
+            return _dumps_call(body_format, *call, binding=binding_of(call), is_signed=True)
         return _dumps_call(body_format, *call)
     except SerializerNotAccepted:
         raise
@@ -37,7 +42,14 @@ def dumps(body_format: BodyFormat, body: Any, name: str) -> Any:
         raise EncodingFailed(error, error.about) from error
 
 
-def _dumps_call(body_format: BodyFormat, args: Any, kwargs: Any, *embeds: Any) -> Any:
+def _dumps_call(
+    body_format: BodyFormat,
+    args: Any,
+    kwargs: Any,
+    *embeds: Any,
+    binding: str = "",
+    is_signed: bool = False,
+) -> Any:
     # The message of a retry has the containers that came in the first message.
     if type(args) is not tuple and isinstance(args, ArgumentContainer):
         args = args.with_references()
@@ -46,7 +58,7 @@ def _dumps_call(body_format: BodyFormat, args: Any, kwargs: Any, *embeds: Any) -
     this = _own_reference(kwargs[THIS]) if kwargs and THIS in kwargs else None
     if this is not None:
         kwargs = {key: value for key, value in kwargs.items() if key != THIS}
-    elif not body_format.is_signed and not have_rows(args, kwargs):
+    elif not is_signed and not have_rows(args, kwargs):
         try:
             return _encode(body_format, (args, kwargs, *embeds), PLAIN_CALL)
         except ReferenceFound:
@@ -54,7 +66,9 @@ def _dumps_call(body_format: BodyFormat, args: Any, kwargs: Any, *embeds: Any) -
     values = [(tuple(args or ()), kwargs or {})]
     if embeds and any(embeds[0].values()):
         values += embeds
-    return dump_with_header(body_format, values, this, is_eager=not embeds)
+    return dump_with_header(
+        body_format, values, this, is_eager=not embeds, binding=binding, is_signed=is_signed
+    )
 
 
 def _dumps_result(body_format: BodyFormat, body: Any) -> Any:
@@ -77,10 +91,13 @@ def dump_with_header(
     *,
     is_call: bool = True,
     is_eager: bool = False,
+    binding: str = "",
+    is_signed: bool = False,
 ) -> Any:
     """Return the body of a call's arguments and embed, or of a result, with a header line.
 
-    ``this`` is the reference of ``self``. Raises what ``BodyFormat.encode`` raises.
+    ``this`` is the reference of ``self``, ``binding`` the JSON of what the body is for. Raises
+    what ``BodyFormat.encode`` raises.
     """
     mark = MARK
     while True:
@@ -100,8 +117,18 @@ def dump_with_header(
         is_call=is_call,
         is_eager=is_eager,
         has_this=this is not None,
+        binding=binding,
     )
+    if is_signed and not body_format.is_signed:
+        line = with_signature(body_format.name, line, as_bytes(blobs))
     return body_format.seal(line, blobs)
+
+
+def as_bytes(blobs: Sequence[Any]) -> bytes:
+    """Return blobs of text or bytes as the bytes that a signature covers."""
+    return b"".join(
+        blob.encode("utf-8", "surrogatepass") if isinstance(blob, str) else blob for blob in blobs
+    )
 
 
 def _encode(body_format: BodyFormat, value: Any, table: Table) -> Any:

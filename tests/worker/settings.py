@@ -59,6 +59,8 @@ CEREAL_METHODS = {
     "SIGNING_KEY_FALLBACKS": env.list("TEST_SIGNING_KEY_FALLBACKS", default=None),
 }
 CEREAL_METHODS = {**CEREAL_METHODS, "FETCH_RETRY_BACKOFF": 0.1, "FETCH_RETRY_BACKOFF_MAX": 0.4}
+for _name in ("SIGN_ALL", "REQUIRE_SIGNED", "REQUIRE_BOUND"):
+    CEREAL_METHODS[_name] = env.bool(f"TEST_{_name}", default=False)
 for _name in ("MAX_CRASHES", "DURABLE_MAX_CRASHES", "FETCH_MAX_RETRIES"):
     if f"TEST_{_name}" in os.environ:
         CEREAL_METHODS[_name] = env.int(f"TEST_{_name}")

@@ -209,23 +209,6 @@ def test_a_forged_body_is_logged_once_and_not_quoted(
     assert settings.SECRET_KEY not in log
 
 
-def test_a_signed_body_can_be_sent_again_and_under_another_name(
-    worker: Worker, send: Callable[..., Any]
-) -> None:
-    # What a signature does not stop; docs/security.md says so.
-    order = Order.objects.create(number="7")
-    signature = order.trace.s("dhl")
-    body = serialization.dumps((signature.args, signature.kwargs, EMBED), "cereal-pickle")[2]
-
-    results = [send(body, name) for name in (order.trace.name, order.trace.name, order.ship.name)]
-
-    assert [result.get(timeout=SECONDS) for result in results] == [
-        ["7", "dhl"],
-        ["7", "dhl"],
-        "shipped",
-    ]
-
-
 def test_a_signed_body_of_another_models_method_does_not_run(
     worker: Worker, send: Callable[..., Any]
 ) -> None:

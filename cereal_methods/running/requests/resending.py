@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from ...celery_api.worker import context_of
 from ...results.messages import CRASHES, ROWS
+from ...serializers.binding import binding
+from ..message import call_of
 
 if TYPE_CHECKING:
     from .request import RowRequest
@@ -28,11 +31,15 @@ def send_again(request: RowRequest, **changes: Any) -> None:
     properties = dict(message.properties or {})
     delivery = message.delivery_info or {}
     headers = {**message.headers, **changes}
+    body = message.body  # undecoded
+    call = call_of(context_of(request))
+    if "id" in changes and call is not None:
+        body = call.decoder.bound_again(call.body, binding(headers))
     for name in _OF_DELIVERY:
         headers.pop(name, None)
     with request.app.producer_or_acquire() as producer:
         producer.publish(
-            message.body,  # undecoded
+            body,
             exchange=delivery.get("exchange") or "",
             routing_key=delivery.get("routing_key"),
             content_type=message.content_type,

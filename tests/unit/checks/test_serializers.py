@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import models
+from django.test import override_settings
 
 from cereal_methods import model_task
 from cereal_methods.checks import accepted
@@ -216,3 +217,28 @@ def test_hints_never_name_plain_pickle(checked: Checked) -> None:
     for *_, hint in hints:
         assert "'pickle'" not in hint
         assert " pickle" not in hint
+
+
+@override_settings(CEREAL_METHODS={"REQUIRE_SIGNED": True})
+def test_serializers_that_do_not_sign_are_reported_where_signatures_are_required(
+    checked: Checked,
+) -> None:
+    assert checked(SHIP, "tests.shop.models.Order.ship_as_json", task_serializer="json") == [
+        (
+            "E012",
+            "Workers would refuse Celery's own tasks, such as celery.chord_unlock and celery.map: "
+            "task_serializer, 'json', does not sign, and CEREAL_METHODS['REQUIRE_SIGNED'] is True.",
+            "CELERY_TASK_SERIALIZER = 'cereal-json'",
+        ),
+        (
+            "E012",
+            "Workers would refuse the messages of tests.shop.models.Order.ship_as_json: the "
+            "serializer 'json' does not sign, and CEREAL_METHODS['REQUIRE_SIGNED'] is True.",
+            "Use serializer='cereal-json', or leave the option out.",
+        ),
+    ]
+
+
+@override_settings(CEREAL_METHODS={"REQUIRE_SIGNED": True})
+def test_serializers_that_sign_are_not_reported(checked: Checked) -> None:
+    assert checked(SHIP, ME, task_serializer="cereal-json") == []
