@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.apps import apps
 
+from cereal_methods.sending import method_tasks
 from tests.celery import app
 
 from .bodies import NAMES
@@ -65,10 +66,12 @@ def sent() -> Iterator[Callable[[], list[Any]]]:
 
 @pytest.fixture
 def new_models() -> Iterator[None]:
-    """Let a test define models of the app ``shop``, and forget them afterwards."""
+    """Let a test define models and methods of the app ``shop``, and forget them afterwards."""
     before = dict(apps.all_models["shop"])
-    tasks = set(app.tasks)
+    tasks, listed = set(app.tasks), set(method_tasks._method_tasks)
     yield
+    for name in set(method_tasks._method_tasks) - listed:
+        del method_tasks._method_tasks[name]
     for name in set(apps.all_models["shop"]) - set(before):
         del apps.all_models["shop"][name]
     apps.clear_cache()

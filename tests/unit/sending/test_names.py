@@ -61,6 +61,7 @@ def test_an_alias_has_the_options_of_the_task(alias: str, new_models: None) -> N
     old = app.tasks[f"{alias}_old"]
     assert [old.name, old.max_retries, old.rate_limit] == [f"{alias}_old", 7, "1/h"]
     assert old.serializer == Order.bill_all.task.serializer  # type: ignore[attr-defined]
+    del Order.bill_all  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("model", [Gift, PaidOrder])
