@@ -7,10 +7,10 @@ signed body repeats them in its header line, and a worker refuses a body whose m
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii as json_text
 from typing import Any, Final, TypeAlias
 
 #: The headers of a message that its body repeats, in this order.
@@ -22,8 +22,7 @@ _Publishing: TypeAlias = tuple[Any, Mapping[str, Any], Any]
 
 _publishing: Final[ContextVar[_Publishing | None]] = ContextVar("publishing", default=None)
 
-_json: Final = json.JSONEncoder().encode
-_json_name: Final = lru_cache(maxsize=1000)(_json)  # of tasks, which are few
+_json_name: Final = lru_cache(maxsize=1000)(json_text)  # of tasks, which are few
 
 
 def remember(body: Any = None, headers: Any = None, **kwargs: Any) -> None:
@@ -51,6 +50,6 @@ def binding(headers: Mapping[str, Any]) -> str:
     """Return the JSON of what the message with these headers is for."""
     expires = headers.get("expires")
     return (
-        f"[{_json_name(headers['task'])},{_json(headers['id'])},"
-        f"{'null' if expires is None else _json(str(expires))}]"
+        f"[{_json_name(headers['task'])},{json_text(headers['id'])},"
+        f"{'null' if expires is None else json_text(str(expires))}]"
     )
