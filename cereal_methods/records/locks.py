@@ -1,7 +1,8 @@
-"""The lock of a task that runs without a transaction of the library's: its session's."""
+"""The lock of a task that runs without a transaction of the library: it belongs to a session."""
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,18 +11,19 @@ from django.db import Error, connections
 from .taking import key_of
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from .deliveries import Delivery
+
+logger = logging.getLogger("cereal_methods")
 
 
 class RunLock:
-    """One worker at a time runs a task. PostgreSQL, MySQL and MariaDB have such locks."""
+    """Lets one worker at a time run a task. PostgreSQL, MySQL and MariaDB have such locks."""
 
     def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
         self._using = delivery.using
         self._key = key_of(delivery.id)
-        #: Whether it is held; without one, the record's state has to do.
+        #: Whether it is held. Databases without such locks rely on the record's state.
         self.holds = False
         self._session: Any = None
 
@@ -29,7 +31,7 @@ class RunLock:
         return self
 
     def acquire(self) -> bool:
-        """Tell whether no other worker has the lock, and hold it where there is such a lock."""
+        """Take the lock if the database has one; return False if another worker holds it."""
         statement = self._statement("pg_try_advisory_lock", "GET_LOCK(%s, 0)")
         if statement is None:
             return True
@@ -40,26 +42,29 @@ class RunLock:
         self.holds, self._session = bool(is_free), connection.connection
         return self.holds
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         connection = connections[self._using]
         if not self.holds or connection.connection is not self._session:
-            return  # it has ended with its session
+            return  # the lock has ended with its session
         statement = self._statement("pg_advisory_unlock", "RELEASE_LOCK(%s)")
         with suppress(Error), connection.cursor() as cursor:
             cursor.execute(f"SELECT {statement}", [self._name()])
+            (was_held,) = cursor.fetchone()
+            if not was_held:
+                logger.error(
+                    "%s ran without its lock, because sessions of the database %r are shared. Set "
+                    "DISABLE_SERVER_SIDE_CURSORS for a database behind PgBouncer.",
+                    self._delivery,
+                    self._using,
+                )
 
     def _statement(self, on_postgresql: str, on_mysql: str) -> str | None:
         connection = connections[self._using]
         if connection.vendor == "mysql":
             return on_mysql
-        # A pooler of transactions has a session for none of its clients.
-        pooled = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
-        if connection.vendor == "postgresql" and not pooled:
+        # A pooler such as PgBouncer gives each transaction another session.
+        is_pooled = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+        if connection.vendor == "postgresql" and not is_pooled:
             return f"{on_postgresql}(%s)"
         return None
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from celery import chain, chord, group
-from django.db import transaction
+from django.db import connection, transaction
 
+from cereal_methods.records.locks import RunLock
 from cereal_methods.records.models import State, TaskRecord
 from tests.bank.models import Account, Entry
 
@@ -119,3 +122,18 @@ def test_a_failure_is_recorded_where_its_row_is(worker: Worker, there: Account) 
     assert TaskRecord.objects.for_instance(there).retry() == 1
     assert ended(result.id, State.FAILED, using="archive").turn == 1
     assert amounts(there) == []
+
+
+def test_a_lock_that_a_pooler_has_lost_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    delivery: Any = SimpleNamespace(using="default", id="1")
+    with RunLock(delivery) as lock, connection.cursor() as cursor:
+        assert lock.acquire()
+        cursor.execute("SELECT pg_advisory_unlock_all()")
+    assert "sessions of the database 'default' are shared" in caplog.text
+
+
+def test_a_database_behind_a_pooler_has_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    delivery: Any = SimpleNamespace(using="default", id="1")
+    with RunLock(delivery) as lock:
+        assert (lock.acquire(), lock.holds) == (True, False)
