@@ -1,4 +1,4 @@
-"""The page of records in Django's admin: to look, to retry and to cancel."""
+"""The page of records in Django's admin: it shows them, and retries and cancels tasks."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 else:
     _ModelAdmin = admin.ModelAdmin
 
-#: The parameter of the page's address that says which database it shows.
+#: The parameter in the address of the page that names the database.
 _DATABASE = "database"
 
 
 class DatabaseFilter(admin.SimpleListFilter):
-    """Chooses the database, if several have records; ``get_queryset`` does what it says."""
+    """Selects a database, if several have records; ``get_queryset`` applies it."""
 
     title = gettext_lazy("database")
     parameter_name = _DATABASE
@@ -48,12 +48,12 @@ class DatabaseFilter(admin.SimpleListFilter):
         return [(alias, alias) for alias in aliases] if len(aliases) > 1 else []
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Return the records as they are."""
+        """Return the records unchanged, because ``get_queryset`` has applied the filter."""
         return queryset
 
 
 class UnsentFilter(admin.SimpleListFilter):
-    """Selects what should have been sent a minute ago."""
+    """Selects records that should have been sent a minute ago."""
 
     title = gettext_lazy("waits unsent")
     parameter_name = "unsent"
@@ -68,7 +68,7 @@ class UnsentFilter(admin.SimpleListFilter):
 
 
 class TaskFilter(admin.SimpleListFilter):
-    """Selects one of the durable tasks of this process, which takes no query to list."""
+    """Selects a durable task. The choices are the tasks of this process, without a query."""
 
     title = gettext_lazy("task")
     parameter_name = "task"
@@ -86,7 +86,7 @@ class TaskFilter(admin.SimpleListFilter):
 
 @admin.register(TaskRecord)
 class TaskRecordAdmin(_ModelAdmin):
-    """Shows records. Those who may change them may retry and cancel them, and no more."""
+    """Shows records. Users who may change records may retry and cancel tasks, and nothing else."""
 
     actions = ("retry", "cancel")
     change_list_template = "cereal_records/change_list.html"
@@ -111,7 +111,7 @@ class TaskRecordAdmin(_ModelAdmin):
         return ["id", "state", "task", self._row_column(request), short_error, age]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        """Return what the page of a record shows: all but its message and its result."""
+        """Return the fields of a record's page: all except its message and its result."""
         return [
             *("id", "state", "task", self._row_column(request), "error", "traceback"),
             *("attempts", "crashes", "created_at", "send_at", "sent_at", "started_at"),
@@ -119,7 +119,7 @@ class TaskRecordAdmin(_ModelAdmin):
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        """Return all of them."""
+        """Return all fields."""
         return self.get_fields(request, obj)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -140,7 +140,7 @@ class TaskRecordAdmin(_ModelAdmin):
 
     @admin.action(permissions=["steer"], description=gettext_lazy("Retry selected tasks"))
     def retry(self, request: HttpRequest, queryset: TaskRecordQuerySet) -> None:
-        """Send the very messages again."""
+        """Send the messages of the selected tasks again."""
         self._steer(
             request,
             queryset,
@@ -153,7 +153,7 @@ class TaskRecordAdmin(_ModelAdmin):
 
     @admin.action(permissions=["steer"], description=gettext_lazy("Cancel selected tasks"))
     def cancel(self, request: HttpRequest, queryset: TaskRecordQuerySet) -> None:
-        """Let the tasks never begin."""
+        """Cancel the selected tasks that have not begun."""
         self._steer(
             request,
             queryset,
@@ -227,7 +227,7 @@ class TaskRecordAdmin(_ModelAdmin):
         return row
 
     def _url_of(self, request: HttpRequest, record: TaskRecord) -> str:
-        """Return the address of a row's page; "" without one that the user may see."""
+        """Return the address of a row's page, or "" if the user may not see one."""
         if not record.row:
             return ""
         try:
@@ -253,7 +253,7 @@ def age(record: TaskRecord) -> str:
 
 
 def _database(request: HttpRequest) -> str | None:
-    """Return the database that the list shows, or the page of a record from that list."""
+    """Return the database that the address names, or that the list before this page showed."""
     alias = request.GET.get(_DATABASE)
     if alias is None:
         filters = parse_qs(request.GET.get("_changelist_filters", ""))

@@ -12,7 +12,7 @@ from ..django_api.databases import call_before_connections_close
 
 
 class RecordsConfig(AppConfig):
-    """Offers the table of records, and keeps durable tasks in it."""
+    """Adds the table of records, and lets the library keep durable tasks in it."""
 
     name = "cereal_methods.records"
     label = "cereal_records"
@@ -20,8 +20,8 @@ class RecordsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Let durable tasks be sent, run and ended by way of their records."""
-        # Models are there now, and not before.
+        """Register the records, their checks, and the steps of workers."""
+        # The models are loaded now, and not earlier.
         from ..checks import TAG
         from ..running import durability
         from .checks import check_routers, check_tables

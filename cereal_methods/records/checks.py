@@ -1,4 +1,4 @@
-"""Whether the tables of durable tasks are where their rows are."""
+"""Checks that the tables of records are on the databases of the rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .models import TaskRecord
 
 @never_raising
 def check_routers(app_configs: Any = None, **kwargs: Any) -> Iterator[CheckMessage]:
-    """E011: a router keeps the records away from the rows whose methods are durable."""
+    """E011: a router does not allow the table of records on the database of durable rows."""
     for alias, names in _durable_by_database().items():
         if not router.allow_migrate_model(alias, TaskRecord):
             yield Error(
@@ -34,9 +34,9 @@ def check_routers(app_configs: Any = None, **kwargs: Any) -> Iterator[CheckMessa
 def check_tables(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> Iterator[CheckMessage]:
-    """W011: a database has no table of records. W010: it locks all of its tables at once.
+    """W011: a database has no table of records. W010: a database locks all of its tables at once.
 
-    Asks those databases alone that Django gives: ``manage.py check --database default``.
+    Only the databases that Django passes are checked: ``manage.py check --database default``.
     """
     durable = _durable_by_database() if databases else {}
     for alias in databases or ():
@@ -44,7 +44,7 @@ def check_tables(
             continue
         connection: Any = connections[alias]
         if TaskRecord._meta.db_table not in connection.introspection.table_names():
-            # No error: migrate runs this check first.
+            # A warning, because migrate runs this check before it makes the table.
             yield CheckWarning(
                 f"The database {alias!r} has no table for the records of {_some(durable[alias])}.",
                 hint=f"Run migrate --database {alias}.",

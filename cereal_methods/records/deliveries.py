@@ -1,4 +1,4 @@
-"""One delivery of a durable task's message, and what it says of its record."""
+"""One delivery of a durable task's message, and what it says about the record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .querysets import row_of
 
 
 class Delivery:
-    """What a message says of its record: where it is, and which turn of it the message is for."""
+    """What a message says about its record: the database, and the turn that it was sent for."""
 
     __slots__ = (
         "ended",
@@ -38,10 +38,10 @@ class Delivery:
         else:
             self.using = str(alias) if is_kept_on(alias) else fallback(task)
         ended: Any = getattr(request, ENDED, None)
-        #: How the task has ended, and why, where a worker could only say so by a message.
+        #: How the task has ended, and why, if a consumer has sent the message to say so.
         self.ended: tuple[str, str] | None = tuple(ended) if _are_texts(ended) else None
         info = request.delivery_info or {}
-        #: Whether it may have ended its process before.
+        #: Whether an earlier delivery may have ended its process.
         self.is_suspicious = bool(info.get("redelivered") or getattr(request, CRASHES, None))
 
     def __str__(self) -> str:
@@ -49,9 +49,9 @@ class Delivery:
 
 
 def place_of(header: Any) -> tuple[str, int] | None:
-    """Return the database and the turn that a message's header gives for its record, if it does.
+    """Return the database and the turn in the header of a message; None if it is not valid.
 
-    Anybody who can write to the broker may have written the header.
+    The header is not signed, so anybody who can write to the broker may have written it.
     """
     if not isinstance(header, (list, tuple)) or len(header) != 2:
         return None

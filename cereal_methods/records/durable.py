@@ -1,4 +1,4 @@
-"""What the rest of the library asks of records; see ``cereal_methods.running.durability``."""
+"""What the rest of the library calls; see ``cereal_methods.running.durability``."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Records:
         return running.Run(task, request, rows, call, divide_at_once).run()
 
     def keeps(self, app: Any, canvas: Mapping[str, Any]) -> bool:
-        """Whether all that is sent at once of a canvas is durable."""
+        """Whether all tasks that are sent first of a canvas are durable."""
         return all(_is_durable(app, part) for part in _first(canvas))
 
 
 def _first(canvas: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Give the signatures of a canvas that are sent when it is."""
+    """Yield the signatures of a canvas that are sent first."""
     kind, kwargs = canvas.get("subtask_type"), canvas.get("kwargs") or {}
     if kind == "chain":
         parts = list(kwargs.get("tasks") or ())[:1]

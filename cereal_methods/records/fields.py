@@ -18,8 +18,8 @@ LONGEST_ID = 255
 class TaskIdField(_CharField):
     """A task's id, which is compared character by character.
 
-    MariaDB's usual collations take ``a`` for ``A``. On PostgreSQL the index that Django adds
-    for ``LIKE`` would be written with each change of a record, and nobody searches ids so.
+    MariaDB's usual collations do not distinguish ``a`` and ``A``. On PostgreSQL Django would add a
+    second index, for ``LIKE``, which no query uses and each change of a record would write.
     """
 
     def db_type(self, connection: Any) -> str:

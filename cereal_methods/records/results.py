@@ -1,4 +1,4 @@
-"""What durable tasks have returned, as their records keep it for duplicates of their messages."""
+"""The results of durable tasks in their records, for messages that are delivered again."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from kombu.serialization import dumps, loads
 
 from ..celery_api.kombu import content_type_of
 
-#: Plain pickles are not signed, and whoever can write to the table could run code.
+#: Plain pickles are not signed: anybody who can write to the table could run code.
 _SIGNED: Final = "cereal-pickle"
 _UNSIGNED: Final = frozenset({"pickle", "application/x-python-serialize"})
 
 
 def encode(task: Any, request: Any, value: Any) -> bytes | None:
-    """Return what a task has returned, encoded; ``None`` for ``None``.
+    """Return the encoded result of a task, or ``None`` if nothing needs it or it is ``None``.
 
-    Nothing is kept where nobody would get it. Raises what the task's serializer raises for a
-    value that it does not carry.
+    Raises the error of the task's serializer if it cannot encode the value.
     """
     return None if value is None or not _is_wanted(task, request) else encoded(task, value)
 
@@ -35,7 +34,7 @@ def encoded(task: Any, value: Any) -> bytes:
 
 
 def decode(result: Any) -> Any:
-    """Return the value that ``encode`` took."""
+    """Return the value of a result that ``encode`` has encoded."""
     if result is None:
         return None
     kind, encoding, payload = bytes(result).split(b"\n", 2)

@@ -1,4 +1,4 @@
-"""Whether a delivery is to run, by what its record says; and if not, what becomes of it."""
+"""Whether the record of a delivery lets it run, and how the delivery ends if not."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cereal_methods")
 
-#: Returns the task's result, or raises what ends it; called when the transaction is over.
+#: Ends a delivery that does not run, after the transaction: returns the task's result or raises.
 Verdict = Callable[[], Any]
 
 
 class RecordedFailure(Exception):
-    """A durable task has failed before, in a worker that could not say so; the text says why."""
+    """A durable task has failed in an earlier delivery; the text is the error in its record."""
 
 
 def verdict(delivery: Delivery, request: Any, taken: Taken) -> Verdict | None:
-    """Return what ends a delivery that is not to run, or ``None`` where it is.
+    """Return what ends a delivery that must not run, or ``None`` if it may run.
 
-    Called in the transaction that has taken the record, which it may end.
+    It is called in the transaction that has taken the record, and may end the record.
     """
     if taken.is_elsewhere:
         return elsewhere(delivery)
@@ -41,9 +41,11 @@ def verdict(delivery: Delivery, request: Any, taken: Taken) -> Verdict | None:
         signature = ending.former_signature(delivery)
         if signature is not None:
             return lambda: _replace(delivery, signature)
-        return _leave(delivery, "was delivered again, and its record is there no more")
+        return _leave(delivery, "was delivered again, and its record was deleted")
     if delivery.turn is not None and delivery.turn != taken.turn:
-        return _leave(delivery, "was delivered again after it was sent anew; this delivery ends")
+        return _leave(
+            delivery, "was delivered again after a newer message was sent; this delivery ends"
+        )
     if delivery.ended is not None:
         return _end_as_told(delivery, taken, *delivery.ended)
     if taken.state == State.DONE:
@@ -55,7 +57,7 @@ def verdict(delivery: Delivery, request: Any, taken: Taken) -> Verdict | None:
     now = timezone.now()
     if taken.state == State.EXPIRED or (taken.expires_at is not None and taken.expires_at <= now):
         if taken.state != State.EXPIRED:
-            reason = f"Nobody took it before {taken.expires_at:%Y-%m-%d %H:%M:%S}."
+            reason = f"No worker took it before {taken.expires_at:%Y-%m-%d %H:%M:%S}."
             ending.stopped(delivery, taken, State.EXPIRED, reason)
         return lambda: _revoke(delivery, request, State.EXPIRED)
     # A batch is divided instead, so that only the row fails that ends the process.
@@ -67,7 +69,7 @@ def verdict(delivery: Delivery, request: Any, taken: Taken) -> Verdict | None:
 
 
 def elsewhere(delivery: Delivery) -> Verdict:
-    """Return what ends a delivery of a task that another worker runs now."""
+    """Return what ends a delivery whose task is running in another worker."""
     return _leave(delivery, "was delivered again while it runs; this delivery ends")
 
 
@@ -88,7 +90,7 @@ def _replace(delivery: Delivery, signature: bytes) -> Any:
 
 
 def _end_as_told(delivery: Delivery, taken: Taken, state: str, reason: str) -> Verdict:
-    """End a record for a worker that had no database at hand; the rest that worker has done."""
+    """End a record for a consumer, which has no database; it has done everything else."""
     if state == State.CANCELED:
         ending.stopped(delivery, taken, State.CANCELED, reason)
     else:
@@ -97,10 +99,10 @@ def _end_as_told(delivery: Delivery, taken: Taken, state: str, reason: str) -> V
 
 
 def _hand_on(delivery: Delivery, request: Any, taken: Taken) -> Any:
-    """Return the result of a task that is done, unless all that follows from it was sent.
+    """Return the result of a task that is done, unless everything that follows it was sent.
 
-    Celery sends what follows a task before it stores the task's result, and counts a part of a
-    chord after that. On Redis a part may be counted again.
+    Celery sends the links and the next step of a chain before it stores the result, and counts a
+    part of a chord after that. On Redis a part may be counted twice.
     """
     backend = delivery.task.backend
     is_kept = not (request.ignore_result or delivery.task.ignore_result)

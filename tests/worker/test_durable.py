@@ -285,7 +285,7 @@ def test_a_revoked_task_is_canceled(worker: Worker, account: Account) -> None:
 @on_prefork
 def test_a_task_that_nobody_took_in_time_expires(worker: Worker, account: Account) -> None:
     result = account.charge.apply_async((16,), countdown=1, expires=0.5)
-    assert "Nobody took it before" in ended(result.id, State.EXPIRED).error
+    assert "No worker took it before" in ended(result.id, State.EXPIRED).error
     assert amounts(account) == []
 
 

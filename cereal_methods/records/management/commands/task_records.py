@@ -1,4 +1,4 @@
-"""``manage.py task_records``: durable tasks, to look at, to send, to retry and to cancel."""
+"""``manage.py task_records``: lists, sends, retries and cancels durable tasks."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ...service import run_relay
 if TYPE_CHECKING:
     from ...querysets import TaskRecordQuerySet
 
-#: What is shown of a record.
+#: The fields of a record that are listed.
 _SHOWN: Final = ("id", "state", "task", "model", "row", "attempts", "created_at", "error")
 
 
 class Command(BaseCommand):
-    """Shows and steers durable tasks, on one database or on all that have records."""
+    """Lists and changes durable tasks, on one database or on all that have records."""
 
     help = (
         "Lists durable tasks, counts them, retries or cancels them, deletes old ones (purge), "
@@ -62,7 +62,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do what is asked for."""
+        """Run the subcommand."""
         using = list(databases())
         if options["database"] is not None:
             if options["database"] not in using:
@@ -95,7 +95,7 @@ class Command(BaseCommand):
             )
 
     def _count(self, using: list[str], options: dict[str, Any]) -> None:
-        """Count records by their states; the status is 1 where some wait for a minute."""
+        """Count records by state; exit with 1 if some should have been sent a minute ago."""
         counts = dict.fromkeys(State.values, 0)
         unsent = 0
         for _, records in _found(using, options):
@@ -114,11 +114,11 @@ class Command(BaseCommand):
             )
 
     def _retry(self, using: list[str], options: dict[str, Any]) -> None:
-        """Send records' very messages again."""
+        """Send the messages of ended tasks again."""
         self._change("will run again", lambda records: records.retry(), using, options)
 
     def _cancel(self, using: list[str], options: dict[str, Any]) -> None:
-        """Let tasks never begin."""
+        """Cancel tasks that have not begun."""
         self._change("will not run", lambda records: records.cancel(), using, options)
 
     def _change(
@@ -134,14 +134,14 @@ class Command(BaseCommand):
         self._tell(sum(change(records) for _, records in _found(using, options)), what, options)
 
     def _purge(self, using: list[str], options: dict[str, Any]) -> None:
-        """Delete what has ended long ago, and has not failed."""
+        """Delete records that ended long ago and have not failed."""
         days = conf.get("RECORDS_KEEP") if options["older_than"] is None else options["older_than"]
         age = timedelta(days=days)
         number = sum(records.purge(age) for _, records in _found(using, options))
         self._tell(number, "are deleted", options)
 
     def _send(self, using: list[str], options: dict[str, Any]) -> None:
-        """Send what is due, now or from now on."""
+        """Send messages that are due, once or until it is interrupted."""
         app: Any = current_app
         if not options["watch"]:
             self._tell(Relay(app, using).tick(), "are sent", options)
@@ -153,7 +153,7 @@ class Command(BaseCommand):
             stopped.set()
 
     def _resend(self, using: list[str], options: dict[str, Any]) -> None:
-        """Let what a broker has lost be sent again."""
+        """Send messages again that a broker has lost."""
         if options["sent_for"] is None:
             raise CommandError("Say with --sent-for how many seconds ago it was sent, at least.")
         age = timedelta(seconds=options["sent_for"])
@@ -165,7 +165,7 @@ class Command(BaseCommand):
 
 
 def _found(using: list[str], options: dict[str, Any]) -> Iterator[tuple[str, TaskRecordQuerySet]]:
-    """Give the records that the options name, by database."""
+    """Yield the records that the options select, by database."""
     for alias in using:
         records = TaskRecord.objects.using(alias).filter()
         if options["ids"]:
