@@ -63,7 +63,8 @@ def _ask(rng: random.Random, accounts: list[Account], first: int) -> None:
         chain(account.charge.s(first), account.add.s(1), account.add.s(1)).delay()
         _expect(*((account, first + step) for step in range(3)))
     elif kind < 0.9:
-        Account.charge.bulk_delay(accounts[:4], first)
+        options = rng.choice([{}, {"batch_size": 2}])
+        Account.charge.bulk_apply_async(accounts[:4], (first,), **options)
         _expect(*((each, first) for each in accounts[:4]))
     else:
         account.insist.delay(first, 1, countdown=rng.choice([0, 1]))
