@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import os
 import signal
+import subprocess
 import sys
 import time
 from importlib import import_module
@@ -48,11 +51,18 @@ def main() -> int:
         help="most rows of the memory part, a message each",
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="a folder")
+    parser.add_argument(
+        "--own-servers",
+        action="store_true",
+        help="start servers as the tests do, which tells whether the benchmarks run, not how fast",
+    )
     options = parser.parse_args()
     minutes_of = PARTS | OPTIONAL
     if unknown := set(options.parts) - minutes_of.keys():
         parser.error(f"There is no part {min(unknown)!r}. There are {', '.join(minutes_of)}.")
 
+    if options.own_servers:
+        start_servers(["postgres", "redis", *({"rabbitmq"} & {*options.brokers.split(",")})])
     # Told to end, it ends its workers first.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     import_module("benchmarks.celery")
@@ -86,6 +96,19 @@ def main() -> int:
     print(f"Kept in {folder}")
     missed = [outcome for outcome in outcomes if outcome.reached is False]
     return 1 if options.check and missed else 0
+
+
+def start_servers(names: list[str]) -> None:
+    """Start servers that end with this process, and let the settings find them."""
+    command = [sys.executable, "-m", "tests.servers", *names]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    atexit.register(process.terminate)
+    assert process.stdout is not None  # noqa: S101
+    for name in names:
+        _, _, url = process.stdout.readline().strip().partition("=")
+        if not url:
+            sys.exit(f"The server {name!r} could not be started.")
+        os.environ[f"BENCH_{name.upper()}_URL"] = url
 
 
 if __name__ == "__main__":
