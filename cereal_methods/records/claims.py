@@ -24,7 +24,8 @@ logger = logging.getLogger("cereal_methods")
 #: them.
 LEASE: Final = timedelta(seconds=30)
 
-_COLUMNS: Final = ("id", "turn", "task", "envelope", "body")
+#: The columns of a record that a relay reads.
+COLUMNS: Final = ("id", "turn", "task", "envelope", "body")
 
 #: The transaction need not be on the disk: a record that the server forgets to have been sent is
 #: sent again, which is harmless. If the relay hangs, the server ends its session and the locks.
@@ -107,7 +108,7 @@ def _claimed_in_transaction(using: str, limit: int) -> Iterator[Claim]:
                 f"UPDATE {table} SET state = 'sent', sent_at = %s WHERE id IN ("  # noqa: S608
                 f"SELECT id FROM {table} WHERE state = 'waiting' AND send_at <= %s "
                 "ORDER BY send_at LIMIT %s FOR UPDATE SKIP LOCKED) "
-                f"RETURNING {', '.join(_COLUMNS)}",
+                f"RETURNING {', '.join(COLUMNS)}",
                 [now, now, limit],
             )
             claim = Claim(using, cursor.fetchall())
@@ -143,7 +144,7 @@ def _lease(using: str, now: datetime, limit: int) -> list[tuple[Any, ...]]:
         elif not features.has_select_for_update:
             # SQLite locks the database, and a transaction that reads first may not write later.
             due.filter(pk="").update(send_at=F("send_at"))
-        rows = list(due.values_list(*_COLUMNS)[:limit])
+        rows = list(due.values_list(*COLUMNS)[:limit])
         claimed_rows = TaskRecord._base_manager.using(using).filter(pk__in=[row[0] for row in rows])
         claimed_rows.update(send_at=now + LEASE)
     return rows

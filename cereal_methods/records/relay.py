@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
+from celery import current_app
 from django.db import Error, connections
 from django.utils import timezone
 
 from ..django_api.databases import in_atomic
 from ..results.messages import RECORD
-from .claims import Claim, ClaimedRecord, claimed, has_due
+from .claims import COLUMNS, Claim, ClaimedRecord, claimed, has_due
 from .databases import databases
 from .messages import Message
 from .models import State, TaskRecord
@@ -80,7 +81,10 @@ class Relay:
     def _send(self, claim: Claim) -> int:
         """Send claimed messages, and return their number."""
         self._postpone_unknown(claim)
-        messages = _messages_of(claim)
+        messages, invalid = _messages_of(claim.records, claim.using)
+        for record, error in invalid:
+            text = f"The message of this record cannot be read: {error}. Cancel the record."
+            _postpone(claim, [record], text)
         if not messages:
             return 0
         try:
@@ -150,24 +154,57 @@ def resend(using: str, sent_for: timedelta) -> int:
         .exclude(envelope="")
         .exclude(state=State.RUNNING, started_at__gt=until)
     )
-    return change(records, {"state": State.WAITING, "send_at": timezone.now()})
+    number = change(records, {"state": State.WAITING, "send_at": timezone.now()})
+    return number + _resend_done(using, until)
 
 
-def _messages_of(claim: Claim) -> list[Message]:
-    """Return the messages of claimed records. Records that have no valid message are postponed."""
+def _resend_done(using: str, until: datetime) -> int:
+    """Send again the messages of tasks that are done and whose next steps may not be sent.
+
+    A record keeps its message until what follows its task is sent. A worker that receives the
+    message hands on the recorded result.
+    """
+    app: Any = current_app
+    records = (
+        TaskRecord._base_manager.using(using)
+        .filter(state=State.DONE, ended_at__lte=until)
+        .exclude(envelope="")
+        .order_by("pk")
+    )
+    number, last, limit = 0, "", chunk_size(app)
+    while rows := list(records.filter(pk__gt=last).values_list(*COLUMNS)[:limit]):
+        claim = Claim(using, rows)
+        last = claim.records[-1].id
+        messages, _ = _messages_of(claim.records, using)
+        try:
+            if messages:
+                publish(app, messages)
+        except Exception as error:
+            backoff.start(error, len(messages))
+            break
+        number += len(messages)
+    return number
+
+
+def _messages_of(
+    records: Sequence[ClaimedRecord], using: str
+) -> tuple[list[Message], list[tuple[ClaimedRecord, Exception]]]:
+    """Return the messages of records, and the records whose message is not valid."""
+    invalid: list[tuple[ClaimedRecord, Exception]] = []
     try:
-        messages = Message.all_of([(record.envelope, record.body) for record in claim.records])
-    except (TypeError, ValueError):
+        messages = Message.all_of([(record.envelope, record.body) for record in records])
+    except (TypeError, ValueError) as error:
+        if len(records) == 1:
+            return [], [(records[0], error)]
         messages = []
-        for record in claim.records:
-            try:
-                messages += Message.all_of([(record.envelope, record.body)])
-            except (TypeError, ValueError) as error:
-                text = f"The message of this record cannot be read: {error}. Cancel the record."
-                _postpone(claim, [record], text)
-    for message, record in zip(messages, claim.records, strict=True):
-        message.headers[RECORD] = [claim.using, record.turn]
-    return messages
+        for record in records:
+            valid, wrong = _messages_of([record], using)
+            messages += valid
+            invalid += wrong
+        return messages, invalid
+    for message, record in zip(messages, records, strict=True):
+        message.headers[RECORD] = [using, record.turn]
+    return messages, invalid
 
 
 def _postpone(claim: Claim, records: Sequence[ClaimedRecord], text: str) -> None:

@@ -204,14 +204,14 @@ def test_done_records_slow_nothing(account: Account) -> None:
     for name, found in plans.items():
         assert found, name
         assert [plan for plan in found if "Seq Scan" in plan] == [], name
-    for name in ("probe", "claim", "unsent", "failed"):
+    for name in ("probe", "claim", "unsent", "failed", "resend"):
         assert "cereal_records_due" in plans[name][-1], name
     assert "cereal_records_row" in plans["for_instance"][-1]
 
 
 def test_the_index_of_due_records_leaves_out_those_that_are_done(account: Account) -> None:
     due(account)
-    copy_record(20_000, state="'done'")
+    copy_record(20_000, state="'done'", envelope="''")
     with connection.cursor() as cursor:
         cursor.execute("REINDEX INDEX cereal_records_due")
         cursor.execute("SELECT pg_relation_size('cereal_records_due')")

@@ -159,6 +159,35 @@ def test_what_a_broker_has_lost_is_sent_again(account: Account, relay_of_default
     assert len(sent()) == 1
 
 
+def test_a_done_task_that_keeps_its_message_is_sent_again(account: Account) -> None:
+    """What follows it may not be sent. It stays done, so that its method does not run again."""
+    records = [waiting(account, 3600) for _ in range(4)]
+    now = timezone.now()
+    done = TaskRecord.objects.filter(pk__in=[record.pk for record in records[:3]])
+    done.update(state=State.DONE, ended_at=now - timedelta(seconds=61), turn=2)
+    done.filter(pk=records[1].pk).update(ended_at=now)
+    done.filter(pk=records[2].pk).update(envelope="")
+    assert resend("default", timedelta(seconds=60)) == 1
+    (message,) = sent()
+    assert message.headers["id"] == records[0].pk
+    assert message.headers["cereal_record"] == ["default", 2]
+    assert set(done.values_list("state", flat=True)) == {State.DONE}
+
+
+def test_resending_done_tasks_stops_if_the_broker_is_unavailable(
+    account: Account, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting(account, 3600)
+    long_ago = timezone.now() - timedelta(seconds=61)
+    TaskRecord.objects.update(state=State.DONE, ended_at=long_ago)
+    with monkeypatch.context() as patch:
+        patch.setattr(relay, "publish", _refuse)
+        assert resend("default", timedelta(seconds=60)) == 0
+    assert "1 durable task could not be sent" in caplog.text
+    TaskRecord.objects.update(envelope="[1, 2")
+    assert resend("default", timedelta(seconds=60)) == 0
+
+
 def test_a_mark_that_comes_late_marks_no_later_turn(account: Account) -> None:
     """A task that waits for its retry is not marked by the sender of its first message."""
     record = waiting(account)
