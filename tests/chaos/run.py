@@ -183,8 +183,7 @@ class Run:
             self.database.restart()
         elif kind == "broker":
             process: Any = self.broker.process
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            _kill_group(process)  # RabbitMQ's is a shell's, whose child is the server
             # Redis has lost what it held. RabbitMQ has it on its disk.
             if isinstance(self.broker, RabbitMQ) and self.rng.random() < 0.5:
                 shutil.rmtree(self.broker.folder / "data")
