@@ -28,7 +28,7 @@ from benchmarks.models import Order
 from benchmarks.parts.consume import wait_for
 from benchmarks.parts.publish import leave, purge
 from benchmarks.samples import Measure, interleaved
-from benchmarks.workers import Worker, workers
+from benchmarks.workers import Worker, children, cpu_seconds, workers
 
 if TYPE_CHECKING:
     from benchmarks.lab import Lab
@@ -59,7 +59,7 @@ def measure(lab: Lab) -> Iterator[Measure]:
             for connections in ("default", "persistent"):
                 runner.ask(empty)
                 lab.say(f"relay: running durable methods, {connections} connections")
-                yield _running(lab, connections)
+                yield from _running(lab, connections)
         finally:
             runner.ask(finish)
 
@@ -108,7 +108,7 @@ def _with_done_records(lab: Lab, runner: Any) -> Iterator[Measure]:
         )  # fmt: skip
 
 
-def _running(lab: Lab, connections: str) -> Measure:
+def _running(lab: Lab, connections: str) -> Iterator[Measure]:
     environment = {
         "BENCH_RECORDS": "1",
         "BENCH_WRITES": "1",
@@ -126,17 +126,21 @@ def _running(lab: Lab, connections: str) -> Measure:
             )
         }
         interleaved(ways, 1)
-        samples = interleaved(ways, lab.repetitions(15, 2))
-    return Measure(
-        "relay",
-        f"tasks per second, {connections} connections",
-        "/s",
-        samples,
-        less_is_better=False,
-        floor=PLAIN,
-        note="Each method fetches its row and updates it.",
-        details={"messages": number, "children": lab.concurrency},
-    )
+        taken = interleaved(ways, lab.repetitions(15, 2))
+    for place, what, unit in (
+        (0, "tasks per second", "/s"),
+        (1, "CPU of the pool and the relay per task", "µs"),
+    ):
+        yield Measure(
+            "relay",
+            f"{what}, {connections} connections",
+            unit,
+            {name: [values[place] for values in found] for name, found in taken.items()},
+            less_is_better=unit != "/s",
+            floor=PLAIN,
+            note="Each method fetches its row and updates it.",
+            details={"messages": number, "children": lab.concurrency},
+        )
 
 
 # In the process that is asked.
@@ -307,20 +311,29 @@ def _query(sql: str, *params: Any) -> list[tuple[Any, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
-def _run(worker: Worker, method: str, number: int) -> float:
-    rate: float = worker.ask(run, method=method, number=number, times=str(worker.times))
-    return rate
+def _run(worker: Worker, method: str, number: int) -> tuple[float, float]:
+    rate, cpu = worker.ask(
+        run, method=method, number=number, times=str(worker.times), pid=worker.process.pid
+    )
+    return rate, cpu
 
 
-def run(name: str, method: str, number: int, times: str) -> float:
-    """Return the tasks per second that a worker runs, without the first and the last tenth."""
+def run(name: str, method: str, number: int, times: str, pid: int) -> tuple[float, float]:
+    """Return the tasks per second that a worker runs, and the microseconds of CPU for each.
+
+    The rate leaves out the first and the last tenth.
+    """
     queue = app.conf.task_default_queue
     orders = list(Order.objects.order_by("pk")[:number])
     for place in range(number):
         getattr(orders[place % len(orders)], method).delay(5)
     before = Path(times).stat().st_size // TIME.size
+    pool = children(pid)
+    cpu_before = cpu_seconds(*pool)
     app.control.add_consumer(queue, destination=[name])
     ends = wait_for(times, before, number)
+    cpu = cpu_seconds(*pool) - cpu_before
     app.control.cancel_consumer(queue, destination=[name], reply=True, timeout=5)
     margin = max(1, number // 10)
-    return (number - 2 * margin) / (ends[-margin - 1] - ends[margin - 1])
+    rate = (number - 2 * margin) / (ends[-margin - 1] - ends[margin - 1])
+    return rate, cpu / number * 1e6
