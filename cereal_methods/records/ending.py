@@ -35,21 +35,23 @@ def done(
 
     ``note`` is what the record says of the rows of a batch that did not succeed.
     """
-    return _change(
-        delivery,
-        taken,
-        state=State.DONE,
-        started_at=started_at,
-        attempts=taken.attempts + 1,
-        crashes=0,
-        error=note,
-        traceback="",
-        result=result,
-        # It is not sent again, and its arguments are nobody's business any more.
-        envelope="",
-        body=b"",
-        ended_at=timezone.now(),
-    )
+    values: dict[str, Any] = {
+        "state": State.DONE,
+        "started_at": started_at,
+        "attempts": taken.attempts + 1,
+        # The message is not sent again, so its arguments need not be kept.
+        "envelope": "",
+        "body": b"",
+        "ended_at": timezone.now(),
+    }
+    # Few runs have more to say, and each column costs time.
+    if taken.crashes:
+        values["crashes"] = 0
+    if note or taken.error:
+        values.update(error=note, traceback="")
+    if result is not None:
+        values["result"] = result
+    return _change(delivery, taken, **values)
 
 
 def replaced(
@@ -172,12 +174,14 @@ def _change(delivery: Delivery, taken: Taken, **values: Any) -> int:
 
 
 def _literal(value: Any) -> str | None:
-    """Return an empty value as SQL, which costs less than a parameter."""
+    """Return a value of ours as SQL, which costs less than a parameter, or ``None``."""
     if value is None:
         return "NULL"
     kind = type(value)
     if kind is int:
         return str(value)
+    if kind is State:
+        return f"'{value}'"
     return "''" if (kind is str or kind is bytes) and not value else None
 
 

@@ -151,7 +151,12 @@ def _select_on_postgresql(connection: Any, delivery: Delivery) -> Taken | None:
     with connection.cursor() as cursor:
         cursor.execute(_statement(), [delivery.id, key_of(delivery.id)])
         found = cursor.fetchone()
-    return None if found is None else Taken(*found)
+    if found is None:
+        return None
+    state, turn, attempts, crashes, error, has_more = found
+    if has_more or delivery.ended is not None:
+        return Taken(*_of(delivery).values_list(*_COLUMNS).get())
+    return Taken(state, turn, attempts, crashes, error=error)
 
 
 @cache
@@ -159,10 +164,13 @@ def _statement() -> str:
     """Return the statement that takes a record on PostgreSQL.
 
     Whoever runs a task has the lock of its id. Whoever only marks its record has the lock of
-    the row, for a moment, and is waited for.
+    the row, for a moment, and is waited for. The columns that most runs need none of are left
+    out, as each costs time.
     """
     return (
-        f'SELECT {", ".join(_COLUMNS)} FROM "{TaskRecord._meta.db_table}" '  # noqa: S608  (see _COLUMNS)
+        "SELECT state, turn, attempts, crashes, error, "  # noqa: S608  (names of this module's)
+        "expires_at IS NOT NULL OR state NOT IN ('waiting', 'sent') "
+        f'FROM "{TaskRecord._meta.db_table}" '
         "WHERE id = %s AND pg_try_advisory_xact_lock(%s) FOR UPDATE"
     )
 

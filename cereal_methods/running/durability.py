@@ -111,7 +111,12 @@ def keeps(app: Any, canvas: Mapping[str, Any]) -> bool:
 
 def is_on(app: Any) -> bool:
     """Whether an app's durable tasks are kept: not where tasks run eagerly, or are recorded."""
-    return id(app) not in _off and not app.conf.task_always_eager
+    return not is_off(app) and not app.conf.task_always_eager
+
+
+def is_off(app: Any) -> bool:
+    """Whether an app's durable tasks were turned off, whatever its settings are."""
+    return id(app) in _off
 
 
 def turn_off(app: Any) -> Callable[[], None]:

@@ -99,7 +99,7 @@ def _is_recorded(target: Target, task: Any, request: Any) -> bool:
         target.is_durable
         and not is_called_directly(request)
         and not request.is_eager
-        and durability.is_on(task.app)
+        and not durability.is_off(task.app)
     )
 
 
