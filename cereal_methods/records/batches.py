@@ -40,7 +40,7 @@ class RowRun:
     """The run of one row. Only a row that fails or runs again gets a record of its own."""
 
     #: The row's record is in the batch's transaction, so it is never sent around it.
-    is_away = False
+    is_unavailable = False
 
     def __init__(
         self, task: Any, request: Any, reference: ModelReference, call: Callable[[], Any]

@@ -20,7 +20,7 @@ class CurrentRun(Protocol):
     following: Kept | None
 
     @property
-    def is_away(self) -> bool:
+    def is_unavailable(self) -> bool:
         """Whether the record's database is unavailable, so that messages go to the broker."""
 
 

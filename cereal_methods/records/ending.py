@@ -1,4 +1,4 @@
-"""How a durable task ends, in its record: one statement each."""
+"""Recording how a durable task ends, with one statement each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .deliveries import Delivery
     from .taking import Taken
 
-#: The longest text of an error and of a traceback, in characters.
+#: The maximum length of an error and of a traceback, in characters.
 _LONGEST: Final = 10_000
 
 #: The states that a run may change.
@@ -57,10 +57,10 @@ def done(
 def replaced(
     delivery: Delivery, taken: Taken, started_at: datetime, signature: bytes | None
 ) -> int:
-    """End a task whose method has let others go on under its id, in the method's transaction.
+    """End a task that ``task.replace()`` has replaced, in the method's transaction.
 
-    Its record gives up the id, as the last of them may be durable too. ``signature`` is what is
-    to be sent after the commit, until it was.
+    Its record gets another id, because the replacement has the task's id and may be durable too.
+    ``signature`` is the replacement if it is sent after the commit, and is kept until then.
     """
     return _change(
         delivery,
@@ -83,7 +83,7 @@ def former_id(task_id: str, turn: int) -> str:
 
 
 def former_signature(delivery: Delivery) -> bytes | None:
-    """Return what replaced a task, if it is not known whether that was sent."""
+    """Return the replacement of a task, unless it is known to be sent."""
     former = former_id(delivery.id, delivery.turn or 0)
     found = TaskRecord._base_manager.using(delivery.using).filter(pk=former)
     signature: bytes | None = found.values_list("result", flat=True).first()
@@ -91,13 +91,13 @@ def former_signature(delivery: Delivery) -> bytes | None:
 
 
 def forget_signature(delivery: Delivery, turn: int) -> None:
-    """Note that what replaced a task was sent."""
+    """Record that the replacement of a task was sent."""
     former = former_id(delivery.id, turn)
     TaskRecord._base_manager.using(delivery.using).filter(pk=former).update(result=None)
 
 
-def begins(delivery: Delivery, taken: Taken, started_at: datetime) -> int:
-    """Mark a task as running that has no transaction of the library's."""
+def running(delivery: Delivery, taken: Taken, started_at: datetime) -> int:
+    """Mark a task with ``atomic=False`` as running."""
     return _change(delivery, taken, state=State.RUNNING, started_at=started_at)
 
 
@@ -107,7 +107,7 @@ def failed(
     error: BaseException | str,
     started_at: datetime | None = None,
 ) -> int:
-    """End a task that has raised, or has ended its process too often."""
+    """End a task that has raised an error, or has ended its process too often."""
     return _change(
         delivery,
         taken,
@@ -121,12 +121,12 @@ def failed(
 
 
 def stopped(delivery: Delivery, taken: Taken, state: State, reason: str) -> int:
-    """End a task that does not run: as canceled, or as expired."""
+    """End a task that does not run, as canceled or expired."""
     return _change(delivery, taken, state=state, error=reason, ended_at=timezone.now())
 
 
-def waits(delivery: Delivery, taken: Taken, following: TaskRecord, reason: str) -> int:
-    """Let a task wait in the table for its next turn, with the message of that."""
+def waiting(delivery: Delivery, taken: Taken, following: TaskRecord, reason: str) -> int:
+    """Mark a task as waiting for its next attempt, whose message replaces the last one."""
     values: dict[str, Any] = {
         "state": State.WAITING,
         "turn": taken.turn + 1,
@@ -145,7 +145,7 @@ def waits(delivery: Delivery, taken: Taken, following: TaskRecord, reason: str) 
 
 
 def text_of(error: BaseException | str) -> str:
-    """Return an error as a record has it: its type and what it says."""
+    """Return the text of an error in a record: its type and its message."""
     return error if isinstance(error, str) else f"{type(error).__name__}: {error}"
 
 
@@ -174,7 +174,7 @@ def _change(delivery: Delivery, taken: Taken, **values: Any) -> int:
 
 
 def _literal(value: Any) -> str | None:
-    """Return a value of ours as SQL, which costs less than a parameter, or ``None``."""
+    """Return a value as SQL, which costs less than a parameter, or None if it must be one."""
     if value is None:
         return "NULL"
     kind = type(value)
@@ -187,7 +187,7 @@ def _literal(value: Any) -> str | None:
 
 @lru_cache(maxsize=256)  # attempts and turns are part of it
 def _statement(changes: tuple[tuple[str, str | None], ...]) -> str:
-    """Return the statement that Django takes several times as long to compile."""
+    """Return the ``UPDATE``. Django would take several times as long to compile it."""
     values = ", ".join(f'"{name}" = {literal or "%s"}' for name, literal in changes)
     states = ", ".join(f"'{state}'" for state in _OPEN)
     return (

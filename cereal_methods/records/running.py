@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from ..rows.reference import Reference
     from .sending import Kept
 
-#: What ends a delivery that does not run; a method's result; and what has replaced its task.
+#: The verdict on a delivery that does not run, the method's result, and its replacement.
 _Outcome = tuple[Verdict | None, Any, Replaced | None]
 
 logger = logging.getLogger("cereal_methods")
 
-#: What a task raises on purpose: none of it is a failure of a batch.
+#: What a task raises on purpose, so that its batch has not failed.
 _DELIBERATE = (Retry, Ignore, Reject)
 
 
@@ -68,7 +68,7 @@ class Run:
         #: A retry, or a durable task that replaces this one; recorded when the method has ended.
         self.following: Kept | None = None
         #: Whether the record's database is unavailable, so that messages go to the broker.
-        self.is_away = False
+        self.is_unavailable = False
         #: What is sent when the transaction has ended.
         self.pending_sends: list[Callable[[], Any]] = []
         self._outcome: _Outcome = (None, None, None)
@@ -93,9 +93,6 @@ class Run:
 
     def _run(self) -> Any:
         try:
-            if self.delivery.is_suspicious:
-                count = functools.partial(taking.count_crash, self.delivery)
-                with_reconnect(self.delivery.using, count)
             self._take_and_run()
         except Exception as error:
             if not self._is_committed:
@@ -133,6 +130,7 @@ class Run:
             self._run_alone()
 
     def _run_in_transaction(self) -> None:
+        self._count_crash()
         with with_reconnect(self.delivery.using, self.open):
             leave = self._verdict()
             if leave is not None:
@@ -148,16 +146,23 @@ class Run:
             if not with_reconnect(using, lock.acquire):
                 self._outcome = self._elsewhere(), None, None
                 return
+            self._count_crash()
             with with_reconnect(using, self.open):
                 leave = self._verdict()
                 if leave is None and not lock.holds and self._seems_elsewhere():
                     leave = elsewhere(delivery)
                 if leave is None:
-                    ending.begins(delivery, self.taken, timezone.now())
+                    ending.running(delivery, self.taken, timezone.now())
             if leave is not None:
                 self._outcome = leave, None, None
                 return
             self._outcome = (None, *self.run_method())
+
+    def _count_crash(self) -> None:
+        """Count the delivery, unless the record is locked, if the last one may have crashed."""
+        if self.delivery.is_suspicious:
+            count = functools.partial(taking.count_crash, self.delivery)
+            with_reconnect(self.delivery.using, count)
 
     def _verdict(self) -> Verdict | None:
         """Return what ends the delivery if the method is not to run."""
@@ -198,7 +203,7 @@ class Run:
             except Replaced as error:  # the method has done its work, which stays
                 replaced = error
             if self.following is not None:
-                ending.waits(self.delivery, self.taken, self.following.record, "")
+                ending.waiting(self.delivery, self.taken, self.following.record, "")
             elif replaced is not None:
                 ending.replaced(self.delivery, self.taken, self.started_at, self._signature())
             else:
@@ -250,7 +255,7 @@ class Run:
                 return 1
             if taken.is_new:
                 taking.insert(delivery)
-            return ending.waits(delivery, taken, self.following.record, str(error))
+            return ending.waiting(delivery, taken, self.following.record, str(error))
         if isinstance(error, Reject) and getattr(error, "requeue", False):
             return 1
         if taken.is_new:
@@ -261,7 +266,7 @@ class Run:
 
     def _return_to_broker(self, error: Exception) -> None:
         """Have the broker deliver the message again later, as the record cannot be written."""
-        self.is_away = True
+        self.is_unavailable = True
         self.following = None
         sent = functools.partial(sent_arguments_of, self.request)
         retry_fetch(self.task, self.request, error, sent, most=inf)

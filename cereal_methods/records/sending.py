@@ -52,7 +52,7 @@ def send(
     """Record a task in the caller's transaction, to be sent on commit; return its result."""
     run = current.get()
     is_following = run is not None and options.get("task_id") == run.delivery.id
-    if run is not None and is_following and run.is_away:
+    if run is not None and is_following and run.is_unavailable:
         return publish(args, kwargs, **options)
     using, reference = database_of(task, kwargs)
     if run is not None and is_following:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .deliveries import Delivery
 
-#: What is read of a record that is taken.
+#: The columns that are read when a record is taken.
 _COLUMNS: Final = (
     "state",
     "turn",
@@ -47,11 +47,11 @@ class Taken:
     result: Any = None
     error: str = ""
     started_at: datetime | None = None
-    #: Whether another worker runs the task now.
+    #: Whether another worker is running the task.
     is_elsewhere: bool = False
-    #: Whether the message had a record, which is there no more.
-    is_gone: bool = False
-    #: Whether the message came without a record, and has one now.
+    #: Whether the record that the message names has been deleted.
+    is_missing: bool = False
+    #: Whether the message had no record, so that one was inserted.
     is_new: bool = False
 
 
@@ -84,14 +84,14 @@ class Opened:
 def take(delivery: Delivery) -> Taken:
     """Lock a task's record until the transaction ends, and return what it says.
 
-    A message may come without a record, as one of ``send_task``: it gets one now. Raises
-    ``TableMissing`` where there is no table.
+    If the message has no record, as from ``send_task``, one is inserted. Raises ``TableMissing``
+    if the database has no table.
     """
     connection = connections[delivery.using]
     select = _select_on_postgresql if connection.vendor == "postgresql" else _select
     try:
         if not connection.features.has_select_for_update:
-            # A transaction that reads first could not write later, if another has written.
+            # SQLite: a transaction that has read cannot write after another one has written.
             _of(delivery).update(started_at=timezone.now())
         found = select(connection, delivery)
         if (
@@ -101,7 +101,7 @@ def take(delivery: Delivery) -> Taken:
         ):
             return Taken(State.RUNNING, is_elsewhere=True)
         if found is None and delivery.turn is not None:
-            return Taken(is_gone=True)
+            return Taken(is_missing=True)
         if found is None:
             insert(delivery)
             found = select(connection, delivery)
@@ -113,7 +113,7 @@ def take(delivery: Delivery) -> Taken:
 
 
 def insert(delivery: Delivery) -> None:
-    """Insert a record for a message that came without one."""
+    """Insert a record for a message that has none."""
     record = TaskRecord(
         id=delivery.id,
         task=delivery.task.name,
@@ -125,7 +125,7 @@ def insert(delivery: Delivery) -> None:
 
 
 def count_crash(delivery: Delivery) -> None:
-    """Note, before the transaction, that a message may have ended its process before."""
+    """Count, before the transaction, a delivery that may have ended its process."""
     change(
         _of(delivery).filter(state__in=(State.WAITING, State.SENT, State.RUNNING)),
         {"state": State.RUNNING, "started_at": timezone.now(), "crashes": F("crashes") + 1},
@@ -133,7 +133,7 @@ def count_crash(delivery: Delivery) -> None:
 
 
 def key_of(task_id: str) -> int:
-    """Return the number of the lock that a worker has while it runs a task."""
+    """Return the number of the advisory lock that a worker holds while it runs a task."""
     digest = hashlib.blake2b(f"cereal_methods.records:{task_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
@@ -163,9 +163,9 @@ def _select_on_postgresql(connection: Any, delivery: Delivery) -> Taken | None:
 def _statement() -> str:
     """Return the statement that takes a record on PostgreSQL.
 
-    Whoever runs a task has the lock of its id. Whoever only marks its record has the lock of
-    the row, for a moment, and is waited for. The columns that most runs need none of are left
-    out, as each costs time.
+    A worker that runs a task holds the advisory lock of its id, and another delivery does not wait
+    for it. Whatever only updates the record holds the row's lock for a moment, and is waited for.
+    Columns that few runs need are left out, because each of them costs time.
     """
     return (
         "SELECT state, turn, attempts, crashes, error, "  # noqa: S608  (names of this module's)

@@ -37,7 +37,7 @@ def verdict(delivery: Delivery, request: Any, taken: Taken) -> Verdict | None:
     """
     if taken.is_elsewhere:
         return elsewhere(delivery)
-    if taken.is_gone:
+    if taken.is_missing:
         signature = ending.former_signature(delivery)
         if signature is not None:
             return lambda: _replace(delivery, signature)

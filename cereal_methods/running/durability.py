@@ -1,8 +1,7 @@
-"""What durable tasks are kept in: an app that registers itself here, ``cereal_methods.records``.
+"""The app that records durable tasks, ``cereal_methods.records``, which registers itself here.
 
-The rest of the library asks it at four places: where a task would be published, where a bulk
-sends many, where a task's function would run, and where a message ends without a run. It
-knows nothing else of it. Without such an app a durable task is refused.
+The rest of the library calls it when a task would be published, when a bulk sends many messages,
+and when a task's function would run. Without such an app, durable tasks are refused.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from ..exceptions import InvalidModelTask
 if TYPE_CHECKING:
     from ..rows.reference import ModelReference, QuerySetReference
 
-#: The app that keeps durable tasks.
+#: The app that records durable tasks.
 APP: Final = "cereal_methods.records"
 
 
@@ -32,7 +31,7 @@ class TransactionLost(Exception):
 
 
 class Durability(Protocol):
-    """What keeps durable tasks."""
+    """The interface of the app that records durable tasks."""
 
     def send(
         self,
@@ -42,22 +41,22 @@ class Durability(Protocol):
         kwargs: Any,
         options: dict[str, Any],
     ) -> Any:
-        """Keep a task in the caller's transaction, and send it when that has committed.
+        """Record a task in the caller's transaction, and send it on commit.
 
         ``publish(args, kwargs, **options)`` is the ``apply_async`` of the task's class; its
         result is returned.
         """
 
     def many(self, task: Any) -> AbstractContextManager[None]:
-        """Keep what the block sends of a task together; the block is in one thread."""
+        """Record all that the block sends of a task together. The block runs in one thread."""
 
     def run(
         self, task: Any, request: Any, reference: ModelReference | None, call: Callable[[], Any]
     ) -> Any:
-        """Return what ``call`` returns, which fetches the rows and runs the function, once.
+        """Call ``call`` once, which fetches the rows and runs the function; return its result.
 
-        Or what it has returned before. Raises what ``call`` raises, or ``Ignore`` where this
-        delivery of the message is not to run.
+        If it has returned before, return the recorded result. Raises what ``call`` raises, or
+        ``Ignore`` if this delivery of the message does not run.
         """
 
     def run_batch(
@@ -68,49 +67,49 @@ class Durability(Protocol):
         call: Callable[[], Any],
         divide: Callable[[], Any],
     ) -> Any:
-        """Return the outcome that ``call`` returns, which runs the rows of a batch, once.
+        """Call ``call`` once, which runs the rows of a batch; return the outcome.
 
-        ``divide`` sends a message for each row that has not ended, and returns the outcome: it
-        is called where the batch cannot run as a whole.
+        If the batch cannot run as a whole, ``divide`` is called instead, which sends a message for
+        each row that has not ended.
         """
 
     def run_row(
         self, task: Any, request: Any, reference: ModelReference, call: Callable[[], Any]
     ) -> Any:
-        """Return what ``call`` returns for a row of a batch, whose effects it undoes on failure.
+        """Run one row of a batch and return its result; roll back only this row if it fails.
 
         Raises what ``call`` raises, or ``TransactionLost``.
         """
 
     def keeps(self, app: Any, canvas: Mapping[str, Any]) -> bool:
-        """Whether all that is sent at once of a canvas is durable, and so kept in a transaction."""
+        """Whether every task of a canvas that is sent at once is durable."""
 
 
 _registered: list[Durability] = []
 
-#: The apps whose durable tasks are as others, by identity, as often as they were turned off.
+#: The ids of the Celery apps whose durable tasks are not recorded, once for each ``turn_off``.
 _off: list[int] = []
 
 
 def register(durability: Durability) -> None:
-    """Let ``durability`` keep all durable tasks of the process."""
+    """Let ``durability`` record the durable tasks of this process."""
     _registered[:] = [durability]
 
 
 def installed(name: str) -> Durability:
-    """Return what keeps durable tasks. Raises ``InvalidModelTask`` where nothing does."""
+    """Return what records durable tasks. Raises ``InvalidModelTask`` if nothing does."""
     if not _registered:
         raise missing(name)
     return _registered[0]
 
 
 def keeps(app: Any, canvas: Mapping[str, Any]) -> bool:
-    """Whether a canvas is kept in the transaction in which it is sent."""
+    """Whether a canvas is recorded in the transaction in which it is sent."""
     return bool(_registered) and is_on(app) and _registered[0].keeps(app, canvas)
 
 
 def is_on(app: Any) -> bool:
-    """Whether an app's durable tasks are kept: not where tasks run eagerly, or are recorded."""
+    """Whether an app's durable tasks are recorded: not in eager mode, nor under the recorder."""
     return not is_off(app) and not app.conf.task_always_eager
 
 
@@ -120,19 +119,19 @@ def is_off(app: Any) -> bool:
 
 
 def turn_off(app: Any) -> Callable[[], None]:
-    """Let an app's durable tasks be as others, sent on commit; return what takes that back."""
+    """Send an app's durable tasks on commit, without records; return what ends that."""
     _off.append(id(app))
     return functools.partial(_off.remove, id(app))
 
 
 def acknowledges_limits(task: Any) -> bool:
-    """Whether a message is acknowledged that a time limit has ended, and not run again."""
+    """Whether a message is acknowledged after a time limit has ended it."""
     both = task.acks_on_failure_or_timeout
     return getattr(task, "acks_on_timeout", True if both is None else both) is not False
 
 
 def check_single(task: Any) -> None:
-    """Raise ``InvalidModelTask`` where one task is to make many calls of a durable method."""
+    """Raise ``InvalidModelTask`` if one task would make many calls of a durable method."""
     if task.target.is_durable:
         raise InvalidModelTask(
             f"{task.name} is durable, and has a record of each call; map, starmap and chunks make "
@@ -142,13 +141,13 @@ def check_single(task: Any) -> None:
 
 
 def check(name: str) -> None:
-    """Raise ``InvalidModelTask`` where it is known that nothing keeps durable tasks."""
+    """Raise ``InvalidModelTask`` if it is known that nothing records durable tasks."""
     if apps.apps_ready and not apps.is_installed(APP):
         raise missing(name)
 
 
 def missing(name: str) -> InvalidModelTask:
-    """Return the error of a durable task in a project that has no app for it."""
+    """Return the error of a durable task in a project without the app that records it."""
     return InvalidModelTask(
         f"{name} is durable, and nothing keeps durable tasks here. Add {APP!r} to INSTALLED_APPS "
         "and run migrate, or take durable=True away.",

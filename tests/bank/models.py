@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
 
 from cereal_methods import model_task
 from tests.shop.probe import mark
@@ -157,6 +157,9 @@ def settle(account: Account, task: Any, amount: int) -> int:
         os._exit(1)
     if what == "orphan":
         Entry.objects.create(account_id=0, amount=amount)
+    if what == "query":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(%s)", [float(number)])
     if what == "sleep":
         time.sleep(float(number))
     return amount

@@ -159,6 +159,24 @@ def test_a_batch_whose_process_is_killed_runs_again(worker: Worker, method: str)
 
 @on_prefork
 @pytest.mark.parametrize("method", ["settle", "settle_alone"])
+def test_a_task_is_not_lost_whose_dead_process_still_holds_the_lock(
+    worker: Worker, method: str
+) -> None:
+    """The server ends the session of a dead process only after its query."""
+    (row,) = accounts("query 3")
+    result = getattr(row, method).delay(7)
+    (begun, *_) = worker.wait_for(
+        lambda: [event for event in worker.events() if event.get("amount") == row.pk],
+        "the task to begin",
+    )
+    time.sleep(0.5)  # it is in the query now
+    os.kill(begun["pid"], signal.SIGKILL)
+    assert result.get(timeout=SECONDS) == 7
+    assert amounts(row) == ([7] if method == "settle" else [7, 7])
+
+
+@on_prefork
+@pytest.mark.parametrize("method", ["settle", "settle_alone"])
 def test_a_row_that_ends_its_process_each_time_fails_alone(worker: Worker, method: str) -> None:
     rows = accounts("a", "die 99", "c")
     result = getattr(Account, method).bulk_apply_async(rows, (7,), batch_size=3)
