@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from contextlib import ExitStack, suppress
@@ -79,6 +80,7 @@ class Run:
         self.count = transactions // 4
         self.pause = pause
         self.deck: list[str] = []
+        self.reviving: threading.Thread | None = None
         self.killed: Counter[str] = Counter()
         self.senders: dict[int, subprocess.Popen[bytes]] = {}
         self.workers: dict[int, subprocess.Popen[bytes]] = {}
@@ -117,6 +119,7 @@ class Run:
                 else:
                     self._kill(self._next())
                 self._revive()
+            self._wait_for_broker()
             found = self._python("-m", "tests.chaos.ends", "end", str(SENT_FOR))
         ends = json.loads(found)
         return Outcome(
@@ -182,13 +185,7 @@ class Run:
         if kind == "database":
             self.database.restart()
         elif kind == "broker":
-            process: Any = self.broker.process
-            _kill_group(process)  # RabbitMQ's is a shell's, whose child is the server
-            # Redis has lost what it held. RabbitMQ has it on its disk.
-            if isinstance(self.broker, RabbitMQ) and self.rng.random() < 0.5:
-                shutil.rmtree(self.broker.folder / "data")
-            time.sleep(self.rng.uniform(0, 2))
-            self.broker.start()
+            self._kill_broker()
         elif kind == "sender":
             going = [each for each in self.senders.values() if each.poll() is None]
             if going:
@@ -201,6 +198,21 @@ class Run:
             chosen = children[-1:] if kind == "relay" else children[:-1]
             if chosen:
                 _signal(self.rng.choice(chosen))
+
+    def _kill_broker(self) -> None:
+        """Kill the broker, which is started again beside what goes on."""
+        self._wait_for_broker()
+        process: Any = self.broker.process
+        _kill_group(process)  # RabbitMQ's is a shell's, whose child is the server
+        # Redis has lost what it held. RabbitMQ has it on its disk.
+        if isinstance(self.broker, RabbitMQ) and self.rng.random() < 0.5:
+            shutil.rmtree(self.broker.folder / "data")
+        self.reviving = threading.Timer(self.rng.uniform(0, 2), self.broker.start)
+        self.reviving.start()
+
+    def _wait_for_broker(self) -> None:
+        if self.reviving is not None:
+            self.reviving.join()
 
     def _revive(self) -> None:
         for number, worker in self.workers.items():
