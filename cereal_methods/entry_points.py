@@ -76,3 +76,14 @@ cereal_json = _Serializer(CEREAL_JSON, "json", "utf-8")
 cereal_yaml = _Serializer(CEREAL_YAML, "yaml", "utf-8")
 cereal_msgpack = _Serializer(CEREAL_MSGPACK, "msgpack", "binary")
 django_cereal_pickle = _Serializer(DJANGO_CEREAL_PICKLE, "pickle", "binary")
+
+_SERIALIZERS: Final = {
+    each.name: each
+    for each in (cereal_pickle, cereal_json, cereal_yaml, cereal_msgpack, django_cereal_pickle)
+}
+
+
+def format_of(name: str) -> Any | None:
+    """Return the format of a serializer, or None if it is not one of this library's."""
+    serializer = _SERIALIZERS.get(name)
+    return None if serializer is None else _format(serializer.module)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import batches, running, sending
+from . import batches, bulks, running, sending
 
 if TYPE_CHECKING:
     from ..rows.reference import QuerySetReference
@@ -15,7 +15,7 @@ class Records:
     """Keeps durable tasks in the table of records."""
 
     send = staticmethod(sending.send)
-    many = staticmethod(sending.many)
+    send_rows = staticmethod(bulks.send_rows)
     run = staticmethod(running.run)
     run_row = staticmethod(batches.run_row)
 
@@ -30,7 +30,7 @@ class Records:
         """Run a batch once, or send a message for each of its rows."""
 
         def divide_at_once() -> Any:
-            with sending.many(task):
+            with bulks.many(task):
                 return divide()
 
         return running.Run(task, request, rows, call, divide_at_once).run()

@@ -15,6 +15,7 @@ from .models import State, TaskRecord
 
 if TYPE_CHECKING:
     from .deliveries import Delivery
+    from .inserting import NewRecord
     from .taking import Taken
 
 #: The maximum length of an error and of a traceback, in characters.
@@ -125,7 +126,7 @@ def stopped(delivery: Delivery, taken: Taken, state: State, reason: str) -> int:
     return _change(delivery, taken, state=state, error=reason, ended_at=timezone.now())
 
 
-def waiting(delivery: Delivery, taken: Taken, following: TaskRecord, reason: str) -> int:
+def waiting(delivery: Delivery, taken: Taken, following: NewRecord, reason: str) -> int:
     """Mark a task as waiting for its next attempt, whose message replaces the last one."""
     values: dict[str, Any] = {
         "state": State.WAITING,

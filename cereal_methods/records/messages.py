@@ -1,4 +1,4 @@
-"""A task's message as Celery would publish it, kept instead, and published later."""
+"""A task's message as Celery would publish it. It is kept, and published later."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from kombu.utils.json import loads as load_json
 
 from ..results.messages import RECORD
 
-#: What of a call of ``Producer.publish`` is about the moment, and is not kept.
-_OF_THE_MOMENT: Final = ("retry", "retry_policy", "timeout", "confirm_timeout", "expiration")
+#: The options of ``Producer.publish`` that concern one attempt to publish, and are not kept.
+_TRANSIENT_OPTIONS: Final = ("retry", "retry_policy", "timeout", "confirm_timeout", "expiration")
 
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -39,19 +39,19 @@ class Message:
     @property
     def id(self) -> str:
         """The task's id."""
-        found: str = self.headers["id"]
-        return found
+        task_id: str = self.headers["id"]
+        return task_id
 
     @property
     def turn(self) -> int:
-        """Which turn of its record it is for."""
+        """The turn of the record that it belongs to."""
         _, turn = self.headers[RECORD]
         return int(turn)
 
     def envelope(self) -> str:
-        """Return all but the body, as a record holds it.
+        """Return the text of everything but the body, for the record.
 
-        Raises ``TypeError`` for a header that JSON does not know.
+        Raises ``TypeError`` for a header that JSON cannot carry.
         """
         parts = [
             self.content_type,
@@ -95,11 +95,14 @@ class Message:
 
 
 class Keeper:
-    """What stands in the place of a kombu producer: it keeps the message."""
+    """A producer for Celery that keeps the message instead of publishing it."""
 
     def __init__(self) -> None:
         self.message: Message | None = None
-        #: Celery asks the producer's connection to name errors of the broker's; there are none.
+        #: What the message's body was encoded from, and by which serializer.
+        self.call: Any = None
+        self.serializer = ""
+        #: Celery asks the producer's connection which errors are the broker's; there are none.
         self.connection = self
 
     @contextmanager
@@ -107,14 +110,15 @@ class Keeper:
         yield
 
     def publish(self, body: Any, **options: Any) -> None:
-        """Encode and keep what is published first, the task's message; not events about it."""
+        """Encode and keep the first message, which is the task's; events about it follow."""
         if self.message is not None:
             return
-        for name in _OF_THE_MOMENT:
+        for name in _TRANSIENT_OPTIONS:
             options.pop(name, None)
         headers, exchange = options.pop("headers"), options.pop("exchange")
         payload: Any
-        kind, encoding, payload = dumps(body, serializer=options.pop("serializer"))
+        self.call, self.serializer = body, options.pop("serializer")
+        kind, encoding, payload = dumps(body, serializer=self.serializer)
         if isinstance(payload, str):
             payload = payload.encode(encoding)
         compression = options.pop("compression", None)
@@ -133,10 +137,15 @@ class Keeper:
         )
 
 
-def kept_message(publish: Callable[..., Any], *args: Any, **options: Any) -> tuple[Any, Message]:
-    """Call what publishes a task; return its result and the message, which nobody has sent."""
+def keep_message(
+    publish: Callable[..., Any], *args: Any, **options: Any
+) -> tuple[Any, Keeper, Message]:
+    """Call a task's ``apply_async`` with a keeper; return its result, the keeper and the message.
+
+    Raises ``TypeError`` if it has not published a message.
+    """
     keeper = Keeper()
     result = publish(*args, producer=keeper, **options)
     if keeper.message is None:
-        raise TypeError("The task class's apply_async has sent no message by its producer.")
-    return result, keeper.message
+        raise TypeError("The apply_async of the task's class has not used the producer it got.")
+    return result, keeper, keeper.message

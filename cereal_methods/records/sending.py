@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import uuid
-from django.db import transaction
 from django.utils import timezone
 
 from ..exceptions import InvalidModelTask
@@ -18,32 +17,51 @@ from ..results.messages import CRASHES, ENDED, RECORD
 from .current import current
 from .databases import database_of
 from .fields import LONGEST_ID
-from .inserting import insert
-from .messages import Message, kept_message
-from .models import State, TaskRecord
+from .inserting import NewRecord, insert
+from .messages import Message, keep_message
 from .moments import due, expiry
 from .outboxes import send_on_commit
 from .querysets import row_of
 
-#: For how long workers leave a message to the process that recorded it.
+if TYPE_CHECKING:
+    from .bulks import Collector
+
+#: How long workers leave a message to the process that has recorded it.
 GRACE: Final = timedelta(seconds=1)
 
-#: The first turn of what has replaced a task.
+#: The first turn of a task that replaces another under its id.
 _NESTED: Final = 1_000_000
-
-#: How many records of a bulk are inserted with one statement.
-CHUNK: Final = 1000
 
 
 @dataclass(slots=True)
 class Kept:
-    """A task that is recorded, or will be, and its message."""
+    """A task's record and message, before they are written and sent."""
 
-    record: TaskRecord
+    record: NewRecord
     message: Message
     result: Any
-    #: Whether it is sent as soon as that is committed, and not by the relay later.
+    #: Whether it is sent when its transaction commits. Otherwise the relay sends it later.
     is_due: bool
+    #: What the body was encoded from, and by which serializer.
+    call: Any
+    serializer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A call of ``apply_async`` for a durable task."""
+
+    #: The ``apply_async`` of the task's class, bound to the task.
+    publish: Callable[..., Any]
+    task: Any
+    args: Any
+    kwargs: Any
+    options: dict[str, Any]
+
+    def keep(self, **changes: Any) -> Kept:
+        """Return the record and the message. Nothing is written or sent yet."""
+        options = {**self.options, **changes}
+        return keep(self.publish, self.task, self.args, self.kwargs, options)
 
 
 def send(
@@ -57,19 +75,20 @@ def send(
     using, reference = database_of(task, kwargs)
     if run is not None and is_following:
         using = run.delivery.using
-    kept = keep(publish, task, args, kwargs, options)
+    sending = Sending(publish, task, args, kwargs, options)
+    kept = sending.keep()
     kept.record.model, kept.record.row = row_of(reference)
     if run is not None and is_following:
         turn = run.taken.turn + 1
-    else:  # what replaces a task may have its id, and is told from it by this
+    else:  # a task that replaces another may have its id, and is told from it by the turn
         turn = (kept.message.headers.get("replaced_task_nesting") or 0) * _NESTED
     kept.record.turn = turn
     kept.message.headers[RECORD] = [using, turn]
-    many = getattr(_collecting, "many", None)
+    collector: Collector | None = getattr(_collecting, "collector", None)
     if run is not None and is_following:
         run.following = kept
-    elif many is not None:
-        many.add(using, kept)
+    elif collector is not None:
+        collector.collect(using, sending, kept)
     else:
         insert(using, [kept.record])
         if kept.is_due:
@@ -80,7 +99,7 @@ def send(
 def keep(
     publish: Callable[..., Any], task: Any, args: Any, kwargs: Any, options: dict[str, Any]
 ) -> Kept:
-    """Return a task's record and message; nothing is recorded or sent yet."""
+    """Return a task's record and message. Nothing is written or sent yet."""
     task_id = options.get("task_id") or uuid()
     if not isinstance(task_id, str) or len(task_id) > LONGEST_ID:
         raise InvalidModelTask(
@@ -90,75 +109,41 @@ def keep(
         )
     now = timezone.now()
     send_at, expires_at = due(task, options), expiry(task, options)
-    # Celery would subscribe to the result now, whether its backend is there or not.
+    # With ignore_result Celery does not subscribe to the result, which needs the result backend.
+    # The worker obeys the header, which has the true value.
     headers = dict(options.get("headers") or {})
     ignored = options.get("ignore_result", task.ignore_result)
-    is_kept = not headers.setdefault("ignore_result", ignored)  # a bulk says it so
-    for name in (CRASHES, ENDED):  # of the message that a retry repeats
+    is_kept = not headers.setdefault("ignore_result", ignored)  # a retry repeats the header
+    for name in (CRASHES, ENDED):  # headers of the message that a retry repeats
         headers.pop(name, None)
     options.update(task_id=task_id, headers=headers, ignore_result=True, retry=False)
     for name in ("producer", "connection"):
         options.pop(name, None)
-    result, message = kept_message(publish, args, kwargs, **options)
+    result, keeper, message = keep_message(publish, args, kwargs, **options)
     if hasattr(result, "ignored"):
         result.ignored = not is_kept
     is_due = send_at is None or send_at <= now
-    record = TaskRecord(
+    record = NewRecord(
         id=task_id,
         task=message.headers["task"],
-        state=State.WAITING,
         created_at=now,
-        # Workers leave it for a moment to this process, which sends it on commit.
-        send_at=now + GRACE if is_due else send_at,
+        send_at=now + GRACE if send_at is None or is_due else send_at,
         expires_at=expires_at,
         envelope=message.envelope(),
         body=message.body,
     )
-    return Kept(record, message, result, is_due)
-
-
-class _Many:
-    """What a bulk sends: many records with one statement, all in one transaction or none."""
-
-    def __init__(self, task: Any, transactions: ExitStack) -> None:
-        self._task = task
-        self._transactions = transactions
-        self._pending: dict[str, list[Kept]] = {}
-
-    def add(self, using: str, kept: Kept) -> None:
-        """Take a record; those before it are written when there are enough of them."""
-        if using not in self._pending:
-            self._transactions.enter_context(transaction.atomic(using=using))
-        self._pending.setdefault(using, []).append(kept)
-        if len(self._pending[using]) >= CHUNK:
-            self._write(using)
-
-    def write(self) -> None:
-        """Write what is left."""
-        for using in self._pending:
-            self._write(using)
-
-    def _write(self, using: str) -> None:
-        pending, self._pending[using] = self._pending[using], []
-        if not pending:
-            return
-        insert(using, [kept.record for kept in pending])
-        messages = [kept.message for kept in pending if kept.is_due]
-        if messages:
-            send_on_commit(self._task.app, using, messages)
+    return Kept(record, message, result, is_due, keeper.call, keeper.serializer)
 
 
 @contextmanager
-def many(task: Any) -> Iterator[None]:
-    """Record what the block sends with one statement for many; nothing of it if it raises."""
-    before = getattr(_collecting, "many", None)
+def collecting(collector: Collector) -> Iterator[None]:
+    """Let a collector take what this thread sends in the block."""
+    before = getattr(_collecting, "collector", None)
+    _collecting.collector = collector
     try:
-        with ExitStack() as transactions:
-            _collecting.many = found = _Many(task, transactions)
-            yield
-            found.write()
+        yield
     finally:
-        _collecting.many = before
+        _collecting.collector = before
 
 
 _collecting: Final = threading.local()

@@ -114,9 +114,12 @@ def take(delivery: Delivery) -> Taken:
 
 def insert(delivery: Delivery) -> None:
     """Insert a record for a message that has none."""
-    record = TaskRecord(
+    now = timezone.now()
+    record = inserting.NewRecord(
         id=delivery.id,
         task=delivery.task.name,
+        created_at=now,
+        send_at=now,
         model=delivery.model,
         row=delivery.row,
         state=State.SENT,

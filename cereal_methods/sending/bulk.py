@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from celery import group, uuid
@@ -15,7 +14,13 @@ from ..exceptions import BulkInterrupted
 from ..results.bulk import BulkResult
 from ..results.ids import message_id
 from ..results.messages import STAMP
-from ..rows.reference import THIS, ModelReference
+from ..rows.reference import (
+    THIS,
+    ModelReference,
+    QuerySetReference,
+    Reference,
+    single_row,
+)
 from ..rows.routing import write_database
 from ..rows.values import to_references
 from ..running import durability, text
@@ -90,21 +95,18 @@ class Bulk:
         Raises ``BulkInterrupted`` if some of the messages were sent when an error ended it, and
         the error itself if none was.
         """
+        if self.is_durable:
+            return self._record()
         result, eager = self.result, self.task.app.conf.task_always_eager
         options = self.options
         size, _ = repr_sizes(self.task.app)
         due = _due(options)
-        producer: Any = None
         try:
-            with ExitStack() as stack:
-                if self.is_durable:
-                    stack.enter_context(durability.installed(self.task.name).many(self.task))
-                else:
-                    producer = stack.enter_context(self.task.app.producer_or_acquire())
+            with self.task.app.producer_or_acquire() as producer:
                 for batch in batches(row_keys(self.model, self.rows), result.batch_size):
                     if result.messages == 0:
                         policy_of(self.task).check_dispatch(batch, self.task.name)
-                    rows = batch if len(batch.pks) > 1 else batch.each()[0]
+                    rows = single_row(batch)
                     sent = self.task.apply_async(
                         self.args,
                         {**self.kwargs, THIS: rows.as_plain()},
@@ -117,7 +119,7 @@ class Bulk:
                     if result.messages == 1 and not eager:
                         options = self._unwatched()
         except Exception as error:
-            if result.total == 0 or self.is_durable:  # recorded as a whole, or not at all
+            if result.total == 0:
                 raise
             raise BulkInterrupted(
                 f"{self.task.name} was sent for {result.total:,} rows only: "
@@ -126,6 +128,35 @@ class Bulk:
                 result,
             ) from error
         return result
+
+    def _record(self) -> BulkResult:
+        """Record the messages in the caller's transaction, all of them or none."""
+        task, options = self.task, self.options
+        records = durability.installed(task.name)
+        records.send_rows(task, self._messages(), self.args, self.kwargs, options)
+        self.result.sent_at = max(time.time(), _due(options))
+        return self.result
+
+    def _messages(self) -> Iterator[tuple[str, Reference, str]]:
+        """Yield the id of each message, its row or rows, and the text of its arguments."""
+        result = self.result
+        size, _ = repr_sizes(self.task.app)
+        args_text = text.row_texts(self.args, size)
+        for number, rows in enumerate(self._references()):
+            if number == 0:
+                first = QuerySetReference(rows.label, rows.keys, rows.using)
+                policy_of(self.task).check_dispatch(first, self.task.name)
+            result.add(rows.keys)
+            yield message_id(result.id, number), rows, args_text(rows)
+
+    def _references(self) -> Iterator[Reference]:
+        """Yield the row or the rows of each message."""
+        keys = row_keys(self.model, self.rows)
+        if self.result.batch_size == 1:
+            yield from (ModelReference(*key) for key in keys)
+            return
+        for batch in batches(keys, self.result.batch_size):
+            yield single_row(batch)
 
     def _unwatched(self) -> dict[str, Any]:
         """Return the options of all messages but the first.

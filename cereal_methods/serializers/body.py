@@ -32,7 +32,7 @@ a header line without references; such bodies are read too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ..exceptions import InvalidMessage
@@ -47,6 +47,7 @@ from .signing import (
 )
 
 if TYPE_CHECKING:
+    from ..rows.reference import Reference
     from .frame import Frame
     from .tables import Table
 
@@ -141,6 +142,16 @@ class BodyFormat:
         ``UnsavedInstance``, ``UnsupportedKey`` or ``UnsupportedValue``.
         """
         return writing.dumps(self, body, name)
+
+    def row_body_writer(
+        self, args: Any, kwargs: Any, embed: Any, name: str
+    ) -> Callable[[Reference], Any] | None:
+        """Return a function that returns the body of a call on a row, or None.
+
+        For many rows with the same arguments it takes a part of the time of ``dumps``, with the
+        same bodies. None if the arguments name rows too.
+        """
+        return writing.row_body_writer(self, args, kwargs, embed, name)
 
     def loads(self, data: Any) -> Any:
         """Return what a body holds: an ``EncodedCall``, an ``EncodedResult`` or a value.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import current_app
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .body import BodyFormat
 
 _EMBED_KEYS: Final = EMPTY_EMBED.keys()
+
+#: Takes the place of the row in a table until there is one.
+_NO_ROW: Final = ModelReference("", 0, "")
 
 
 def dumps(body_format: BodyFormat, body: Any, name: str) -> Any:
@@ -69,6 +72,32 @@ def _dumps_call(
     return dump_with_header(
         body_format, values, this, is_eager=not embeds, binding=binding, is_signed=is_signed
     )
+
+
+def row_body_writer(
+    body_format: BodyFormat, args: Any, kwargs: Any, embed: Any, name: str
+) -> Callable[[Reference], Any] | None:
+    """Return a function that returns the body of a call on a row, as ``dumps`` would.
+
+    The arguments are encoded once, and the row is the header line's. None if the arguments name
+    rows too, whose positions would depend on the row.
+    """
+    check_accepted(name)
+    table = Table()
+    table.add(_NO_ROW)
+    values = [(tuple(args or ()), {key: value for key, value in kwargs.items() if key != THIS})]
+    if embed and any(embed.values()):
+        values.append(embed)
+    blobs = [_encode(body_format, value, table) for value in values]
+    if len(table.places) > 1 or body_format.is_ambiguous(blobs, table):
+        return None
+
+    def write(row: Reference) -> Any:
+        table.places = {row: 0}
+        line = header_line(table, blobs, fetch=1, is_call=True, has_this=True)
+        return body_format.seal(line, blobs)
+
+    return write
 
 
 def _dumps_result(body_format: BodyFormat, body: Any) -> Any:

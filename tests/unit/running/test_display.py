@@ -15,7 +15,7 @@ from kombu.message import Message
 from cereal_methods import CEREAL_JSON, ModelReference, model_task
 from cereal_methods.integrations.logs import TaskFields
 from cereal_methods.rows.reference import QuerySetReference
-from cereal_methods.running.text import args_text, call_text, kwargs_text, row_of
+from cereal_methods.running.text import args_text, call_text, kwargs_text, row_of, row_texts
 from tests.celery import app
 from tests.shop.models import Customer, Document, Order
 
@@ -64,6 +64,11 @@ def run(message: Message) -> Any:
 )
 def test_positional_arguments_come_after_the_row(row: Any, args: Any, text: str) -> None:
     assert args_text(row, args, 1024) == text
+
+
+@pytest.mark.parametrize("args", [(), ("dhl",), tuple(range(20)), ("x" * 5000,), ([1, 2],), None])
+def test_texts_of_many_rows_are_those_of_each(args: Any) -> None:
+    assert row_texts(args, 100)(ROW) == args_text(ROW, args, 100)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,55 @@
+"""How Celery sends a task, and whether anybody else takes part in it; see the package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import FunctionType, MethodType
+from typing import Any
+
+from celery import signals
+from celery.app.routes import MapRoute
+
+
+def is_sent_by_celery_alone(task: Any, apply_async: Callable[..., Any]) -> bool:
+    """Whether only Celery's own code makes a task's messages, from the same for the same.
+
+    ``apply_async`` is that of the task's class, or a partial of it. Other code takes part by
+    receivers of signals, by routers that are functions, by methods of a class of tasks or of an
+    app, and by replacing Celery's methods, as packages for tracing do.
+    """
+    # Celery tells nobody. Else: call apply_async for each of many messages.
+    app = task.app
+    amqp, router = app.amqp, app.amqp.router
+    functions = (
+        apply_async,
+        task.shadow_name,
+        task._get_exec_options,
+        app.send_task,
+        amqp.create_task_message,
+        amqp.send_task_message,
+        router.route,
+    )
+    return (
+        all(map(_is_celerys, functions))
+        and all(type(route) is MapRoute for route in router.routes or ())
+        and getattr(task, "_dump_pydantic_arguments", None) is None
+        and not any(signal.receivers for signal in _SIGNALS)
+    )
+
+
+_SIGNALS = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
+
+
+def _is_celerys(function: Any) -> bool:
+    """Whether a function is from a module of Celery's, and not a wrapper around one."""
+    if type(function) is partial:
+        function = function.func
+    if type(function) is MethodType:
+        function = function.__func__
+    # A wrapper takes over the name, the module and the code's name, and not the globals.
+    return type(function) is FunctionType and _is_in_celery(function)
+
+
+def _is_in_celery(function: FunctionType) -> bool:
+    return str(function.__globals__.get("__name__")).partition(".")[0] == "celery"
