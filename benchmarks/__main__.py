@@ -24,6 +24,7 @@ PARTS: Final = {
     "counts": 1.5,
     "consume": 15.0,
     "bulk": 2.0,
+    "durable": 4.0,
     "relay": 6.0,
     "memory": 2.5,
 }

@@ -19,6 +19,7 @@ NAMES: Final = {
     "counts": "Queries, sessions and fetches",
     "consume": "Tasks consumed per second, and CPU of the consumer",
     "bulk": "Rows sent and run per second",
+    "durable": "Transactions that send a task, and bulks of durable methods",
     "relay": "Stored messages sent, and durable tasks run",
     "memory": "Growth of the sending process",
 }

@@ -79,6 +79,7 @@ def all_targets() -> list[Target]:
     """Return the targets."""
     return [
         *(*_consume(), *_publish(), *_codec(), *_counts(), *_small(), *_bulk()),
+        *_durable(),
         *_relay(),
     ]
 
@@ -247,6 +248,33 @@ def _bulk() -> list[Target]:
                 ("bulk_delay", "10,000", "100,000"),
                 ("batch_size=1000", "100,000", "1,000,000"),
             )
+        ),
+    ]
+
+
+def _durable() -> list[Target]:
+    sending, bulks = (
+        "transactions per second that save a row and send a task",
+        "rows recorded or sent per second",
+    )
+    return [
+        Target(
+            f"{sending}: durable to delay_on_commit",
+            "durable",
+            sending,
+            "durable",
+            "ratio",
+            at_least=0.75,
+            to="delay_on_commit",
+        ),
+        Target(
+            "rows of a durable bulk recorded per second, to a loop over delay that sends",
+            "durable",
+            bulks,
+            "bulk_delay of a durable method",
+            "ratio",
+            at_least=10,
+            to="loop over delay",
         ),
     ]
 

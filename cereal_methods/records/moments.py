@@ -1,4 +1,4 @@
-"""When a task is to run, and until when: Celery's options, as a record's columns."""
+"""The time at which a task is due, and at which it expires, from Celery's options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils.dateparse import parse_datetime
 
 
 def due(task: Any, options: dict[str, Any]) -> datetime | None:
-    """Take ``countdown`` and ``eta`` out of a task's options; return when it is to run."""
+    """Remove ``countdown`` and ``eta`` from a task's options; return when it is due, or None."""
     countdown, eta = options.pop("countdown", None), options.pop("eta", None)
     if countdown:
         return _in_seconds(task, countdown, "countdown")
@@ -20,7 +20,10 @@ def due(task: Any, options: dict[str, Any]) -> datetime | None:
 
 
 def expiry(task: Any, options: dict[str, Any]) -> datetime | None:
-    """Take ``expires`` out of a task's options, or the task's own; return what it says."""
+    """Remove ``expires`` from a task's options; return when the task expires, or None.
+
+    Without the option it is the task's own.
+    """
     expires = options.pop("expires", task.expires)
     options["expires"] = None  # or Celery would take the task's own
     if expires is None:
@@ -31,7 +34,7 @@ def expiry(task: Any, options: dict[str, Any]) -> datetime | None:
 
 
 def stored(moment: datetime) -> datetime:
-    """Return a moment as Django's settings have the database hold it."""
+    """Return a moment as the database stores it: aware or naive, by ``USE_TZ``."""
     if settings.USE_TZ or timezone.is_naive(moment):
         return moment
     return timezone.make_naive(moment)
@@ -48,6 +51,6 @@ def _moment(task: Any, given: Any) -> datetime:
     moment: Any = parse_datetime(given) if isinstance(given, str) else given
     if not isinstance(moment, datetime):
         raise TypeError(f"{given!r} is not a moment: pass a datetime, or ISO 8601.")
-    if timezone.is_naive(moment):  # as Celery takes it
+    if timezone.is_naive(moment):  # Celery reads it in its own time zone
         moment = timezone.make_aware(moment, task.app.timezone)
     return stored(moment)

@@ -1,4 +1,4 @@
-"""What a transaction has recorded, and what its commit sends: all of it in one trip."""
+"""The messages of a transaction, which its commit sends together."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ HELD: Final = 10_000
 
 
 def send_on_commit(app: Any, using: str, messages: Sequence[Message]) -> None:
-    """Send what was recorded when the transaction of its database commits."""
+    """Send recorded messages when the transaction of their database commits."""
     connection = transaction.get_connection(using)
     if not in_atomic(connection):
         if connection.get_autocommit():
             send(app, using, messages)
-        # Of a transaction that is managed by hand Django tells nobody the end: workers send.
+        # Django does not tell when a transaction that is managed by hand ends. Workers send.
         return
     outbox = _outboxes.get(connection)
     if outbox is None:
@@ -38,7 +38,7 @@ def send_on_commit(app: Any, using: str, messages: Sequence[Message]) -> None:
 
 
 def send(app: Any, using: str, messages: Sequence[Message]) -> None:
-    """Send what is recorded and committed, and mark it; what cannot be sent is logged."""
+    """Send messages whose records are committed, and mark them. Errors are logged."""
     for start in range(0, len(messages), CHUNK):
         chunk = messages[start : start + CHUNK]
         if backoff.is_active():
@@ -63,9 +63,9 @@ class _Outbox:
     def hold(self, app: Any, messages: Sequence[Message]) -> None:
         """Hold messages until the transaction commits, unless it has too many already."""
         connection = transaction.get_connection(self._using)
-        # One trip after the last of them. It belongs to no savepoint, as the messages do.
+        # One callback after the last message. It does not belong to a savepoint; messages do.
         if not remove_last_commit_callback(connection, self._send):
-            self._number = 0  # another transaction, or callbacks of others between
+            self._number = 0  # this is another transaction, or others have added callbacks
         self._number += len(messages)
         if self._number <= HELD:
             transaction.on_commit(_Held(self._committed, app, messages), using=self._using)
@@ -81,7 +81,7 @@ class _Outbox:
 
 
 class _Held:
-    """The hook of a commit that lets messages go."""
+    """A commit callback that hands messages to their outbox, unless their savepoint has failed."""
 
     def __init__(self, committed: list[Any], app: Any, messages: Sequence[Message]) -> None:
         self._committed, self._app, self._messages = committed, app, messages
