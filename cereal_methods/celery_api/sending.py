@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
+from weakref import ReferenceType
 
 from celery import signals
 from celery.app.routes import MapRoute
 
 
-def is_sent_by_celery_alone(task: Any, apply_async: Callable[..., Any]) -> bool:
+def is_sent_by_celery_alone(
+    task: Any, apply_async: Callable[..., Any], beside: Collection[Callable[..., Any]] = ()
+) -> bool:
     """Whether only Celery's own code makes a task's messages, from the same for the same.
 
     ``apply_async`` is that of the task's class, or a partial of it. Other code takes part by
     receivers of signals, by routers that are functions, by methods of a class of tasks or of an
-    app, and by replacing Celery's methods, as packages for tracing do.
+    app, and by replacing Celery's methods, as packages for tracing do. ``beside`` are receivers
+    that are known to take no part.
     """
     # Celery tells nobody. Else: call apply_async for each of many messages.
     app = task.app
@@ -34,11 +38,16 @@ def is_sent_by_celery_alone(task: Any, apply_async: Callable[..., Any]) -> bool:
         all(map(_is_celerys, functions))
         and all(type(route) is MapRoute for route in router.routes or ())
         and getattr(task, "_dump_pydantic_arguments", None) is None
-        and not any(signal.receivers for signal in _SIGNALS)
+        and all(receiver in beside for signal in _SIGNALS for receiver in _receivers(signal))
     )
 
 
 _SIGNALS = (signals.before_task_publish, signals.after_task_publish, signals.task_sent)
+
+
+def _receivers(signal: Any) -> Iterator[Any]:
+    for _, receiver in signal.receivers:
+        yield receiver() if isinstance(receiver, ReferenceType) else receiver
 
 
 def _is_celerys(function: Any) -> bool:

@@ -14,6 +14,7 @@ from ..celery_api.sending import is_sent_by_celery_alone
 from ..entry_points import format_of
 from ..results.messages import RECORD
 from ..rows.reference import THIS, Reference
+from ..serializers.binding import HEADERS, remember
 from .messages import Message
 from .querysets import row_of
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from .inserting import NewRecord
     from .sending import Kept, Sending
 
-#: What returns the encoded body for a row.
-_Encode = Callable[[Reference], bytes]
+#: What returns the encoded body for a row, and for a message with some headers.
+_Encode = Callable[[Reference, Mapping[str, Any]], bytes]
 
 _as_json: Final = json.JSONEncoder().encode
 
@@ -58,6 +59,8 @@ class Template:
 
     kept: Kept
     encode: _Encode
+    #: The headers that a signed body is for, without the id.
+    bound: dict[str, Any]
     id_mark: str
     text_mark: str
     #: The names of the headers, and of the properties, that are marks.
@@ -72,7 +75,7 @@ class Template:
         differently: a task class or an app with its own ``apply_async`` or ``send_task``, a
         receiver of Celery's signals, a router that is a function.
         """
-        if not is_sent_by_celery_alone(sending.task, sending.publish):
+        if not is_sent_by_celery_alone(sending.task, sending.publish, beside=(remember,)):
             return None
         id_mark, text_mark = uuid(), uuid()
         kept = sending.keep(task_id=id_mark, argsrepr=text_mark)
@@ -84,6 +87,7 @@ class Template:
         template = cls(
             kept,
             _encoder(kept),
+            {name: message.headers.get(name) for name in HEADERS},
             id_mark,
             text_mark,
             _Marked.of(message.headers, id_mark, text_mark),
@@ -113,7 +117,7 @@ class Template:
             like.envelope.replace(f'"{self.text_mark}"', _as_json(text)).replace(
                 self.id_mark, task_id
             ),
-            self.encode(reference),
+            self.encode(reference, {**self.bound, "id": task_id}),
         )
 
     def message(self, record: NewRecord, text: str) -> Message:
@@ -138,10 +142,10 @@ def _encoder(kept: Kept) -> _Encode:
     own = format_of(serializer)
     write = own and own.row_body_writer(args, kwargs, embed, serializer)
 
-    def encode(reference: Reference) -> bytes:
+    def encode(reference: Reference, headers: Mapping[str, Any]) -> bytes:
         payload: Any
         if write:
-            payload = write(reference)
+            payload = write(reference, headers)
         else:
             body = (args, {**kwargs, THIS: reference.as_plain()}, embed)
             _, _, payload = dumps(body, serializer=serializer)

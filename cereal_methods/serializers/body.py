@@ -32,7 +32,7 @@ a header line without references; such bodies are read too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ..exceptions import InvalidMessage
@@ -145,11 +145,11 @@ class BodyFormat:
 
     def row_body_writer(
         self, args: Any, kwargs: Any, embed: Any, name: str
-    ) -> Callable[[Reference], Any] | None:
+    ) -> Callable[[Reference, Mapping[str, Any]], Any] | None:
         """Return a function that returns the body of a call on a row, or None.
 
-        For many rows with the same arguments it takes a part of the time of ``dumps``, with the
-        same bodies. None if the arguments name rows too.
+        It takes the row and the headers of the message. For many rows with the same arguments it
+        is faster than ``dumps``, and the bodies are the same. None if the arguments name rows too.
         """
         return writing.row_body_writer(self, args, kwargs, embed, name)
 

@@ -14,6 +14,7 @@ from ..rows.container import ArgumentContainer
 from ..rows.reference import THIS, ModelReference, QuerySetReference, Reference
 from ..rows.wire import reference_from_plain
 from .acceptance import check_accepted
+from .binding import binding as binding_for
 from .binding import binding_of
 from .frame import EMPTY_EMBED
 from .header import header_line
@@ -36,13 +37,18 @@ def dumps(body_format: BodyFormat, body: Any, name: str) -> Any:
         if call is None:
             return _dumps_result(body_format, body)
         check_accepted(name)
-        if body_format.is_signed or conf.get("SIGN_ALL") or conf.get("REQUIRE_SIGNED"):
+        if _signs(body_format):
             return _dumps_call(body_format, *call, binding=binding_of(call), is_signed=True)
         return _dumps_call(body_format, *call)
     except SerializerNotAccepted:
         raise
     except CerealError as error:
         raise EncodingFailed(error, error.about) from error
+
+
+def _signs(body_format: BodyFormat) -> bool:
+    """Whether the bodies of calls are signed now."""
+    return bool(body_format.is_signed or conf.get("SIGN_ALL") or conf.get("REQUIRE_SIGNED"))
 
 
 def _dumps_call(
@@ -76,11 +82,11 @@ def _dumps_call(
 
 def row_body_writer(
     body_format: BodyFormat, args: Any, kwargs: Any, embed: Any, name: str
-) -> Callable[[Reference], Any] | None:
+) -> Callable[[Reference, Mapping[str, Any]], Any] | None:
     """Return a function that returns the body of a call on a row, as ``dumps`` would.
 
-    The arguments are encoded once, and the row is the header line's. None if the arguments name
-    rows too, whose positions would depend on the row.
+    It takes the row and the headers of the message. The arguments are encoded once, and the row is
+    the header line's. None if the arguments name rows too, whose positions would depend on the row.
     """
     check_accepted(name)
     table = Table()
@@ -92,10 +98,13 @@ def row_body_writer(
     if len(table.places) > 1 or body_format.is_ambiguous(blobs, table):
         return None
 
-    def write(row: Reference) -> Any:
+    is_signed = _signs(body_format)
+
+    def write(row: Reference, headers: Mapping[str, Any]) -> Any:
         table.places = {row: 0}
-        line = header_line(table, blobs, fetch=1, is_call=True, has_this=True)
-        return body_format.seal(line, blobs)
+        bound = binding_for(headers) if is_signed else ""
+        line = header_line(table, blobs, fetch=1, is_call=True, has_this=True, binding=bound)
+        return _sealed(body_format, line, blobs, is_signed=is_signed)
 
     return write
 
@@ -148,6 +157,10 @@ def dump_with_header(
         has_this=this is not None,
         binding=binding,
     )
+    return _sealed(body_format, line, blobs, is_signed=is_signed)
+
+
+def _sealed(body_format: BodyFormat, line: str, blobs: Sequence[Any], *, is_signed: bool) -> Any:
     if is_signed and not body_format.is_signed:
         line = with_signature(body_format.name, line, as_bytes(blobs))
     return body_format.seal(line, blobs)

@@ -10,6 +10,7 @@ import pytest
 from celery import Celery, Task, signals
 
 from cereal_methods.celery_api import sending as api
+from cereal_methods.serializers.binding import remember
 from tests.unit.contracts import untested
 
 
@@ -25,8 +26,9 @@ def is_alone(app: Celery, base: type[Task[Any, Any]] = Task) -> bool:
     return is_alone_for(app.tasks["own"])
 
 
-def is_alone_for(task: Any) -> bool:
-    return api.is_sent_by_celery_alone(task, functools.partial(type(task).apply_async, task))
+def is_alone_for(task: Any, *beside: Any) -> bool:
+    apply_async = functools.partial(type(task).apply_async, task)
+    return api.is_sent_by_celery_alone(task, apply_async, (remember, *beside))
 
 
 def test_is_sent_by_celery_alone_of_an_ordinary_task(app: Celery) -> None:
@@ -52,6 +54,7 @@ def test_is_sent_by_celery_alone_is_false_with_receivers(app: Celery, signal: An
     signal.connect(receiver)
     try:
         assert not is_alone(app)
+        assert is_alone_for(app.tasks["own"], receiver)
     finally:
         signal.disconnect(receiver)
 

@@ -9,12 +9,14 @@ import pytest
 from cereal_methods import ModelReference
 from cereal_methods.entry_points import format_of
 from cereal_methods.rows.reference import THIS
+from cereal_methods.serializers.binding import remember
 from cereal_methods.serializers.frame import EMPTY_EMBED
 
 SERIALIZERS = ["cereal-pickle", "cereal-json", "cereal-yaml", "cereal-msgpack"]
 ROWS = [ModelReference("shop.Order", pk, "default") for pk in (1, 12345, "a \N{SNOWMAN}")]
 
 
+@pytest.mark.parametrize("signs_all", [False, True])
 @pytest.mark.parametrize("serializer", SERIALIZERS)
 @pytest.mark.parametrize(
     ("args", "kwargs", "embed"),
@@ -27,8 +29,14 @@ ROWS = [ModelReference("shop.Order", pk, "default") for pk in (1, 12345, "a \N{S
     ids=["none", "some", "marks", "callbacks"],
 )
 def test_a_body_is_that_of_the_whole_call(
-    serializer: str, args: Any, kwargs: dict[str, Any], embed: dict[str, Any]
+    settings: Any,
+    serializer: str,
+    signs_all: bool,
+    args: Any,
+    kwargs: dict[str, Any],
+    embed: dict[str, Any],
 ) -> None:
+    settings.CEREAL_METHODS = {"SIGN_ALL": signs_all}
     body_format = format_of(serializer)
     assert body_format is not None
     embed = {**EMPTY_EMBED, **embed}
@@ -38,7 +46,9 @@ def test_a_body_is_that_of_the_whole_call(
         return
     for row in ROWS:
         body = (args, {**kwargs, THIS: row.as_plain()}, embed)
-        assert write(row) == body_format.dumps(body, serializer)
+        headers = {"task": "a.task", "id": str(row.pk), "expires": None}
+        remember(body=body, headers=headers)
+        assert write(row, headers) == body_format.dumps(body, serializer)
 
 
 @pytest.mark.parametrize("serializer", SERIALIZERS)
