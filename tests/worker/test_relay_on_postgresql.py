@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from django.utils import timezone
 
 from cereal_methods.records import claims, marks, relay, taking
 from cereal_methods.records.claims import claimed
+from cereal_methods.records.deliveries import Delivery
 from cereal_methods.records.models import State, TaskRecord
 from cereal_methods.records.publishing import CHUNK, backoff
 from cereal_methods.records.relay import Relay
@@ -132,8 +134,7 @@ def test_a_worker_waits_for_the_commit_of_a_relay(account: Account) -> None:
 
     def take() -> None:
         with transaction.atomic():
-            delivery: Any = _Delivery(task_id)
-            taken.append(taking.take(delivery))
+            taken.append(taking.take(_delivery(task_id)))
 
     with claimed("default", 10):
         thread = in_thread(take)
@@ -242,18 +243,13 @@ def _claim(limit: int) -> None:
 
 
 def _take(task_id: str) -> None:
-    delivery: Any = _Delivery(task_id)
-    taking.take(delivery)
+    taking.take(_delivery(task_id))
 
 
-class _Delivery:
-    """As much of a delivery as ``take`` reads."""
-
-    using = "default"
-    turn = 0
-
-    def __init__(self, task_id: str) -> None:
-        self.id = task_id
+def _delivery(task_id: str) -> Delivery:
+    """Return the delivery of a message that the relay has sent."""
+    request = SimpleNamespace(id=task_id, cereal_record=["default", 0], delivery_info={})
+    return Delivery(Account.charge.task, request, None)
 
 
 def _sessions_in_transaction() -> int:
