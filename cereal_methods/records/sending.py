@@ -137,7 +137,7 @@ def keep(
 
 @contextmanager
 def collecting(collector: Collector) -> Iterator[None]:
-    """Let a collector take what this thread sends in the block."""
+    """Pass the durable tasks that this thread sends in the block to a collector."""
     before = getattr(_collecting, "collector", None)
     _collecting.collector = collector
     try:

@@ -182,7 +182,7 @@ def _call(method: Any, instance: Any, args: Any, kwargs: Any) -> Any:
 
 def _installed(model: type[models.Model]) -> list[type[models.Model]]:
     """Return the concrete models among ``model`` and its subclasses that Django has prepared."""
-    found = [model] if registered_model(model._meta.label) is model else []
+    installed = [model] if registered_model(model._meta.label) is model else []
     for child in model.__subclasses__():
-        found.extend(_installed(child))
-    return found
+        installed.extend(_installed(child))
+    return installed
