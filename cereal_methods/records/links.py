@@ -25,25 +25,20 @@ def identify(request: Any, task_id: str, turn: int) -> None:
         links = getattr(request, name)
         if links:
             links = [links] if isinstance(links, Mapping) else links
-            found = [
-                _identified(link, f"{task_id}/{turn}/{name}/{number}")
-                for number, link in enumerate(links)
-            ]
-            setattr(request, name, found)
+            setattr(request, name, _identified(links, f"{task_id}/{turn}/{name}"))
 
 
-def _identified(signature: Any, path: str) -> Any:
-    parts = _PARTS.get(signature.get("subtask_type"))
+def _identified(value: Any, path: str) -> Any:
+    """Return a signature, or several of them, with ids; anything else as it is."""
+    if isinstance(value, (list, tuple)):
+        return [_identified(each, f"{path}/{number}") for number, each in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    parts = _PARTS.get(value.get("subtask_type") or "")
     if parts is None:
-        options = {"task_id": str(uuid5(_NAMESPACE, path)), **(signature.get("options") or {})}
-        return {**signature, "options": options}
-    kwargs = dict(signature["kwargs"])
+        options = {"task_id": str(uuid5(_NAMESPACE, path)), **(value.get("options") or {})}
+        return {**value, "options": options}
+    kwargs = dict(value.get("kwargs") or {})
     for name in parts:
-        kwargs[name] = _each_identified(kwargs[name], f"{path}/{name}")
-    return {**signature, "kwargs": kwargs}
-
-
-def _each_identified(part: Any, path: str) -> Any:
-    if isinstance(part, Mapping):
-        return _identified(part, path)
-    return [_identified(each, f"{path}/{number}") for number, each in enumerate(part)]
+        kwargs[name] = _identified(kwargs.get(name), f"{path}/{name}")
+    return {**value, "kwargs": kwargs}
