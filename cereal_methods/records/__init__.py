@@ -1,4 +1,4 @@
-"""Durable tasks: a table of what was sent, so that it runs, and runs once, whatever dies.
+"""Durable tasks: recorded in a table with the caller's data, so that their effects happen once.
 
-An app of its own: ``"cereal_methods.records"`` in ``INSTALLED_APPS``.
+This is a Django app: add ``"cereal_methods.records"`` to ``INSTALLED_APPS``.
 """

@@ -1,4 +1,4 @@
-"""The page of records in Django's admin: it shows them, and retries and cancels tasks."""
+"""The page of records in Django's admin, where users can retry and cancel tasks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class DatabaseFilter(admin.SimpleListFilter):
 class UnsentFilter(admin.SimpleListFilter):
     """Selects records that should have been sent a minute ago."""
 
-    title = gettext_lazy("waits unsent")
+    title = gettext_lazy("unsent")
     parameter_name = "unsent"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
@@ -86,7 +86,7 @@ class TaskFilter(admin.SimpleListFilter):
 
 @admin.register(TaskRecord)
 class TaskRecordAdmin(_ModelAdmin):
-    """Shows records. Users who may change records may retry and cancel tasks, and nothing else."""
+    """Shows records. Users who may change records can only retry and cancel tasks."""
 
     actions = ("retry", "cancel")
     change_list_template = "cereal_records/change_list.html"
@@ -131,7 +131,7 @@ class TaskRecordAdmin(_ModelAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return False: a record is a task's memory; ``task_records purge`` deletes old ones."""
+        """Return False: ``task_records purge`` deletes the records of tasks that ended long ago."""
         return False
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
@@ -153,7 +153,7 @@ class TaskRecordAdmin(_ModelAdmin):
 
     @admin.action(permissions=["steer"], description=gettext_lazy("Cancel selected tasks"))
     def cancel(self, request: HttpRequest, queryset: TaskRecordQuerySet) -> None:
-        """Cancel the selected tasks that have not begun."""
+        """Cancel the selected tasks that have not started."""
         self._steer(
             request,
             queryset,
@@ -161,7 +161,7 @@ class TaskRecordAdmin(_ModelAdmin):
             lambda number: ngettext(
                 "%(number)s task is canceled.", "%(number)s tasks are canceled.", number
             ),
-            _("A task can be canceled until it begins."),
+            _("A task can be canceled until it starts."),
         )
 
     def changelist_view(
@@ -176,16 +176,16 @@ class TaskRecordAdmin(_ModelAdmin):
         counts = dict(records.values_list("state").annotate(Count("pk")))
         alias = request.GET.get(_DATABASE)
         chosen = {} if alias is None else {_DATABASE: alias}
-        shown = [
+        counted = [
             (state.label, counts.get(state.value, 0), {"state__exact": state.value})
             for state in State
         ]
         unsent = records.unsent().count() if counts.get(State.WAITING.value) else 0
         if unsent:
-            shown.append((_("Unsent for a minute"), unsent, {"unsent": "1"}))
+            counted.append((_("Unsent for a minute"), unsent, {"unsent": "1"}))
         return [
             {"label": label, "number": _number(number), "url": f"?{urlencode({**chosen, **query})}"}
-            for label, number, query in shown
+            for label, number, query in counted
         ]
 
     def _steer(
@@ -209,11 +209,11 @@ class TaskRecordAdmin(_ModelAdmin):
             )
             self.message_user(request, done, messages.SUCCESS)
         if number < total:
-            left = ngettext(
-                "%(number)s task was left as it is.", "%(number)s tasks were left as they are.",
+            unchanged = ngettext(
+                "%(number)s task was not changed.", "%(number)s tasks were not changed.",
                 total - number,
             ) % {"number": _number(total - number)}  # fmt: skip
-            self.message_user(request, f"{left} {remedy}", messages.WARNING)
+            self.message_user(request, f"{unchanged} {remedy}", messages.WARNING)
 
     def _row_column(self, request: HttpRequest) -> Callable[[TaskRecord], str | SafeString]:
         """Return the column of the row, with a link for users who may see it."""

@@ -12,7 +12,7 @@ from ..django_api.databases import call_before_connections_close
 
 
 class RecordsConfig(AppConfig):
-    """Adds the table of records, and lets the library keep durable tasks in it."""
+    """Adds the table of records, and lets the library record durable tasks in it."""
 
     name = "cereal_methods.records"
     label = "cereal_records"
@@ -21,7 +21,7 @@ class RecordsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the records, their checks, and the steps of workers."""
-        # The models are loaded now, and not earlier.
+        # These modules import the models, which are loaded only now.
         from ..checks import TAG
         from ..running import durability
         from .checks import check_routers, check_tables
@@ -37,6 +37,6 @@ class RecordsConfig(AppConfig):
 
 
 def _prepare_worker(sender: Any = None, instance: Any = None, **kwargs: Any) -> None:
-    # By their names: other processes do not import them.
+    # By name, so that other processes do not import them.
     for step in ("notes:NotesStep", "service:RelayStep"):
         instance.app.steps["worker"].add(f"cereal_methods.records.{step}")

@@ -1,4 +1,4 @@
-"""The rows of a durable batch, which share the batch's record and its transaction."""
+"""The rows of a durable batch, which share its record and its transaction."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ logger = logging.getLogger("cereal_methods")
 
 
 def run_row(task: Any, request: Any, reference: ModelReference, call: Callable[[], Any]) -> Any:
-    """Return what ``call`` returns for a row of a batch, whose effects it undoes on failure."""
+    """Run one row of a batch and return its result. If it fails, roll back only this row."""
     return RowRun(task, request, reference, call).run()
 
 
 class RowRun:
     """The run of one row. Only a row that fails or runs again gets a record of its own."""
 
-    #: The row's record is in the batch's transaction, so it is never sent around it.
+    #: The batch's transaction is open, so the row's record can always be written.
     is_unavailable = False
 
     def __init__(
@@ -62,9 +62,9 @@ class RowRun:
             with self._savepoint():
                 try:
                     result = self.call()
-                except Replaced as error:  # the method has done its work, which stays
+                except Replaced as error:  # the method's changes are committed
                     replaced = error
-                else:  # what cannot be stored fails this row alone
+                else:  # a result that cannot be stored fails only this row
                     check_result(self.task, self.request, result)
                     results.encode(self.task, self.request, result)
         except (SystemExit, KeyboardInterrupt):
@@ -97,7 +97,7 @@ class RowRun:
             raise TransactionLost(f"{type(error).__name__}: {error}") from error
 
     def _record(self, error: BaseException) -> None:
-        """Record the row's next attempt, or its failure with the message that would repeat it."""
+        """Record the row's next attempt, or its failure with the message that can run it again."""
         if isinstance(error, Retry):
             self._send_following()
         elif not isinstance(error, Ignore) and not getattr(error, "requeue", False):
@@ -107,7 +107,7 @@ class RowRun:
                     self._record_failure(error)
             except Exception:
                 self._check_transaction(error)
-                logger.exception("The failure of %s has no record of its own.", self.delivery)
+                logger.exception("The failure of %s could not be recorded.", self.delivery)
 
     def _record_failure(self, error: BaseException) -> None:
         token = current.set(self)
@@ -129,7 +129,7 @@ class RowRun:
 
 
 def note_of(result: Any) -> str:
-    """Return what a batch's record says of the rows that did not succeed."""
+    """Return the text in a batch's record about the rows that did not succeed."""
     outcome = outcome_from(result)
     if outcome is None:
         return ""

@@ -1,4 +1,4 @@
-"""Recording a bulk: a record for each row, many with one statement, all of them or none."""
+"""Recording a bulk: all of its records or none, many with one statement."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 #: How many records are inserted with one statement.
 CHUNK: Final = 1000
 
-#: How long workers leave the messages of a large bulk to the process that records it, which takes
-#: some seconds before its transaction commits.
+#: How long workers wait for the process that records a large bulk, which sends the messages after
+#: some seconds, when its transaction commits.
 LONG_GRACE: Final = timedelta(seconds=10)
 
 
@@ -38,8 +38,8 @@ def send_rows(
     """Record a message for each row or batch, to be sent when the transaction commits.
 
     ``rows`` are the ids of the messages, their rows, and the texts of the arguments.
-    The first message is made by ``apply_async``. It is the template of the others, unless something
-    could differ between two messages: then ``apply_async`` makes all of them.
+    ``apply_async`` makes the first message, which is the template of the others. If other code
+    could treat two messages differently, ``apply_async`` makes all of them.
     """
     with _bulk(task) as bulk:
         for task_id, reference, own_text in rows:
@@ -60,7 +60,7 @@ def send_rows(
 
 @contextmanager
 def many(task: Any) -> Iterator[None]:
-    """Record what the block sends with one statement for many; nothing of it if it raises."""
+    """Record the tasks that a block sends, many with one statement; none if the block raises."""
     with _bulk(task) as bulk, collecting(bulk):
         yield
 
@@ -74,18 +74,18 @@ def _bulk(task: Any) -> Iterator[_Bulk]:
 
 
 class _Pending:
-    """What is recorded on one database, and not inserted yet."""
+    """The records of one database that are not inserted yet."""
 
     def __init__(self) -> None:
         self.records: list[NewRecord] = []
-        #: What the transaction sends itself, and how many messages that has been.
+        #: The messages that the process sends after the commit, and their number so far.
         self.held: list[tuple[NewRecord, Message]] = []
         self.number = 0
         self.is_large = False
 
 
 class Collector:
-    """Takes the tasks that are sent while it collects."""
+    """Collects the tasks that are sent during a block."""
 
     def collect(self, using: str, sending: Sending, kept: Kept) -> None:
         """Take a task's record and its message."""
@@ -100,7 +100,7 @@ class _Bulk(Collector):
         self._transactions = transactions
         self._pending: dict[str, _Pending] = {}
         self._last: tuple[str, Sending, Kept] | None = None
-        #: The templates of the databases, None where there is none.
+        #: The template of each database, or None if the database has none.
         self.templates: dict[str, Template | None] = {}
 
     def collect(self, using: str, sending: Sending, kept: Kept) -> None:
@@ -125,7 +125,7 @@ class _Bulk(Collector):
         self.templates[using] = Template.of(sending, kept, reference)
 
     def write(self) -> None:
-        """Insert what is left."""
+        """Insert the remaining records."""
         for using, pending in self._pending.items():
             self._insert(using, pending)
 
@@ -147,7 +147,7 @@ class _Bulk(Collector):
             pending.held.append((record, message))
             pending.number += 1
         elif kept.is_due:
-            record.send_at = record.created_at  # by workers, as soon as it is committed
+            record.send_at = record.created_at  # workers send it as soon as it is committed
 
     def _insert(self, using: str, pending: _Pending) -> None:
         records, pending.records = pending.records, []

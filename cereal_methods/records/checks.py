@@ -21,9 +21,9 @@ def check_routers(app_configs: Any = None, **kwargs: Any) -> Iterator[CheckMessa
     for alias, names in _durable_by_database().items():
         if not router.allow_migrate_model(alias, TaskRecord):
             yield Error(
-                f"{_some(names)} {'are' if len(names) > 1 else 'is'} durable, with rows on the "
-                f"database {alias!r}, and a database router keeps the table of records away from "
-                "it.",
+                f"{_listed(names)} {'are' if len(names) > 1 else 'is'} durable, with rows on the "
+                f"database {alias!r}, and a database router does not allow the table of "
+                "records there.",
                 hint="Let allow_migrate return True or None there for the app cereal_records: a "
                 "record commits with its row, or not at all.",
                 id="cereal_methods.E011",
@@ -46,31 +46,32 @@ def check_tables(
         if TaskRecord._meta.db_table not in connection.introspection.table_names():
             # A warning, because migrate runs this check before it makes the table.
             yield CheckWarning(
-                f"The database {alias!r} has no table for the records of {_some(durable[alias])}.",
+                f"The database {alias!r} has no table for the records of "
+                f"{_listed(durable[alias])}.",
                 hint=f"Run migrate --database {alias}.",
                 id="cereal_methods.W011",
             )
         if not connection.features.has_select_for_update:
             yield CheckWarning(
                 f"The database {alias!r} ({product_of(connection)}) locks all of its tables at "
-                f"once: durable methods such as {durable[alias][0]} run one after the other.",
-                hint="It will do for development, and for a few tasks a second.",
+                f"once, so durable methods such as {durable[alias][0]} run one after the other.",
+                hint="This is enough for development, and for a few tasks a second.",
                 id="cereal_methods.W010",
             )
 
 
 def _durable_by_database() -> dict[str, list[str]]:
     """Return the names of durable tasks by the database that their records are on."""
-    found: dict[str, list[str]] = {}
+    tasks: dict[str, list[str]] = {}
     for app in celery_apps():
         for task in own_tasks(app):
             if task.target.is_durable:
-                names = found.setdefault(fallback(task), [])
+                names = tasks.setdefault(fallback(task), [])
                 if task.name not in names:
                     names.append(task.name)
-    return found
+    return tasks
 
 
-def _some(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3])}{more}"

@@ -20,15 +20,14 @@ from .tables import table_errors
 
 logger = logging.getLogger("cereal_methods")
 
-#: How long a relay may keep the records that it has claimed. After that another relay may claim
-#: them.
+#: How long a claim lasts. Then another relay may claim the records.
 LEASE: Final = timedelta(seconds=30)
 
 #: The columns of a record that a relay reads.
 COLUMNS: Final = ("id", "turn", "task", "envelope", "body")
 
-#: The transaction need not be on the disk: a record that the server forgets to have been sent is
-#: sent again, which is harmless. If the relay hangs, the server ends its session and the locks.
+#: Do not wait for the disk: if the server forgets that a message was sent, it is sent again, which
+#: is harmless. If the relay hangs, the server ends its session and releases its locks.
 _SET_UP: Final = (
     "SELECT set_config('synchronous_commit', 'off', true), "
     f"set_config('idle_in_transaction_session_timeout', '{LEASE.total_seconds():.0f}s', true)"
@@ -69,7 +68,7 @@ class Claim:
 
 
 def has_due(using: str) -> bool:
-    """Return whether a record is due. The query locks nothing and writes nothing."""
+    """Whether a record is due. The query locks nothing and writes nothing."""
     try:
         return bool(_due(using, timezone.now()).exists())
     except Error as error:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class CurrentRun(Protocol):
-    """What sending needs to know of the task that runs: a retry belongs to the same record."""
+    """What sending needs to know about the running task: a retry belongs to the same record."""
 
     delivery: Delivery
     taken: Taken

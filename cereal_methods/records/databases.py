@@ -42,9 +42,9 @@ def databases() -> Iterator[str]:
             yield alias
 
 
-def is_kept_on(alias: Any) -> bool:
-    """Whether an alias, which comes from a message, is that of a database."""
+def is_database(alias: Any) -> bool:
+    """Whether an alias from a message is the alias of a database."""
     return isinstance(alias, str) and alias in connections.settings
 
 
-__all__ = ["DEFAULT_DB_ALIAS", "database_of", "databases", "fallback", "is_kept_on"]
+__all__ = ["DEFAULT_DB_ALIAS", "database_of", "databases", "fallback", "is_database"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..results.messages import CRASHES, ENDED, RECORD
 from ..rows.reference import QuerySetReference
-from .databases import fallback, is_kept_on
+from .databases import fallback, is_database
 from .querysets import row_of
 
 
@@ -36,10 +36,10 @@ class Delivery:
         if reference is not None:
             self.using: str = reference.using
         else:
-            self.using = str(alias) if is_kept_on(alias) else fallback(task)
+            self.using = str(alias) if is_database(alias) else fallback(task)
         ended: Any = getattr(request, ENDED, None)
         #: How the task has ended, and why, if a consumer has sent the message to say so.
-        self.ended: tuple[str, str] | None = tuple(ended) if _are_texts(ended) else None
+        self.ended: tuple[str, str] | None = tuple(ended) if _is_pair_of_texts(ended) else None
         info = request.delivery_info or {}
         #: Whether an earlier delivery may have ended its process.
         self.is_suspicious = bool(info.get("redelivered") or getattr(request, CRASHES, None))
@@ -51,7 +51,7 @@ class Delivery:
 def place_of(header: Any) -> tuple[str, int] | None:
     """Return the database and the turn in the header of a message; None if it is not valid.
 
-    The header is not signed, so anybody who can write to the broker may have written it.
+    The header is not signed, so anyone who can write to the broker may have written it.
     """
     if not isinstance(header, (list, tuple)) or len(header) != 2:
         return None
@@ -59,6 +59,6 @@ def place_of(header: Any) -> tuple[str, int] | None:
     return (alias, turn) if isinstance(alias, str) and type(turn) is int else None
 
 
-def _are_texts(value: Any) -> bool:
+def _is_pair_of_texts(value: Any) -> bool:
     is_pair = isinstance(value, (list, tuple)) and len(value) == 2
     return is_pair and all(isinstance(text, str) for text in value)

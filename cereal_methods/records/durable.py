@@ -1,4 +1,4 @@
-"""What the rest of the library calls; see ``cereal_methods.running.durability``."""
+"""The functions that the rest of the library calls, as ``running.durability`` defines them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Records:
-    """Keeps durable tasks in the table of records."""
+    """Records durable tasks in the table, and runs them once."""
 
     send = staticmethod(sending.send)
     send_rows = staticmethod(bulks.send_rows)
@@ -36,12 +36,12 @@ class Records:
         return running.Run(task, request, rows, call, divide_at_once).run()
 
     def keeps(self, app: Any, canvas: Mapping[str, Any]) -> bool:
-        """Whether all tasks that are sent first of a canvas are durable."""
+        """Whether all tasks of a canvas that are sent at once are durable."""
         return all(_is_durable(app, part) for part in _first(canvas))
 
 
 def _first(canvas: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the signatures of a canvas that are sent first."""
+    """Yield the signatures of a canvas that are sent at once."""
     kind, kwargs = canvas.get("subtask_type"), canvas.get("kwargs") or {}
     if kind == "chain":
         parts = list(kwargs.get("tasks") or ())[:1]

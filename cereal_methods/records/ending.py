@@ -1,4 +1,4 @@
-"""Recording how a durable task ends, with one statement each."""
+"""Recording how a durable task ends, with one statement."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def done(
 ) -> int:
     """End a task whose method has returned, in the method's transaction.
 
-    ``note`` is what the record says of the rows of a batch that did not succeed.
+    ``note`` is the text of the record about the rows of a batch that did not succeed.
     """
     values: dict[str, Any] = {
         "state": State.DONE,
@@ -45,7 +45,7 @@ def done(
         "body": b"",
         "ended_at": timezone.now(),
     }
-    # Few runs have more to say, and each column costs time.
+    # Few runs change these columns, and each column costs time.
     if taken.crashes:
         values["crashes"] = 0
     if note or taken.error:
@@ -86,8 +86,8 @@ def former_id(task_id: str, turn: int) -> str:
 def former_signature(delivery: Delivery) -> bytes | None:
     """Return the replacement of a task, unless it is known to be sent."""
     former = former_id(delivery.id, delivery.turn or 0)
-    found = TaskRecord._base_manager.using(delivery.using).filter(pk=former)
-    signature: bytes | None = found.values_list("result", flat=True).first()
+    record = TaskRecord._base_manager.using(delivery.using).filter(pk=former)
+    signature: bytes | None = record.values_list("result", flat=True).first()
     return signature
 
 
@@ -158,7 +158,7 @@ def _traceback_of(error: BaseException | str) -> str:
 
 
 def _change(delivery: Delivery, taken: Taken, **values: Any) -> int:
-    """Change the record of a task that has not ended; return whether there was one, 1 or 0."""
+    """Change the record of a task that has not ended. Return the number of records, 1 or 0."""
     if "error" in values:
         values["error"] = values["error"][:_LONGEST].replace("\0", "")
     connection = connections[delivery.using]
@@ -168,9 +168,9 @@ def _change(delivery: Delivery, taken: Taken, **values: Any) -> int:
         )
         return int(record.update(**values))
     changes = tuple((name, _literal(value)) for name, value in values.items())
-    given = [value for value in values.values() if _literal(value) is None]
+    parameters = [value for value in values.values() if _literal(value) is None]
     with connection.cursor() as cursor:
-        cursor.execute(_statement(changes), [*given, delivery.id, taken.turn])
+        cursor.execute(_statement(changes), [*parameters, delivery.id, taken.turn])
         return int(cursor.rowcount)
 
 
@@ -186,7 +186,7 @@ def _literal(value: Any) -> str | None:
     return "''" if (kind is str or kind is bytes) and not value else None
 
 
-@lru_cache(maxsize=256)  # attempts and turns are part of it
+@lru_cache(maxsize=256)  # literals, such as attempts and turns, make further statements
 def _statement(changes: tuple[tuple[str, str | None], ...]) -> str:
     """Return the ``UPDATE``. Django would take several times as long to compile it."""
     values = ", ".join(f'"{name}" = {literal or "%s"}' for name, literal in changes)

@@ -13,8 +13,8 @@ class NotDoneIndex(models.Index):
     A record that is done and still has its message stays in the index: ``resend`` looks for those.
 
     Other databases get an index of all records. MySQL and MariaDB have no partial indexes, and
-    Django's checks warn of ``Index(condition=...)`` there (``models.W037``). SQLite has them, but
-    does not use this one for ``state = 'waiting'``.
+    Django's checks warn about ``Index(condition=...)`` there (``models.W037``). SQLite has partial
+    indexes, but does not use this one for ``state = 'waiting'``.
     """
 
     def create_sql(self, model: Any, schema_editor: Any, using: str = "", **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Inserting records: one statement for one, and one for a thousand."""
+"""Inserting one record, or a thousand, with one statement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .tables import table_errors
 
 @dataclass(slots=True)
 class NewRecord:
-    """What a record is inserted with; the other columns say what becomes of it."""
+    """The columns that a record is inserted with. The others are empty until it is sent and run."""
 
     id: str
     task: str
@@ -38,7 +38,7 @@ _COLUMNS: Final = tuple(field.name for field in fields(NewRecord))
 #: The other columns that may not be null.
 _CONSTANTS: Final = {"attempts": "0", "crashes": "0", "error": "''", "traceback": "''"}
 
-#: PostgreSQL's types of the columns that are no varchars.
+#: PostgreSQL's types of the columns that are not varchar.
 _TYPES: Final = {
     "created_at": "timestamp with time zone",
     "send_at": "timestamp with time zone",
@@ -48,11 +48,11 @@ _TYPES: Final = {
     "body": "bytea",
 }
 
-#: What stands between the values of a column that are sent as one text. JSON escapes it, so it may
-#: only be part of a primary key that is a text, and of an id that the caller has chosen.
+#: The separator between the values of a column that are sent as one text. JSON escapes it, so only
+#: a text primary key or an id that the caller has chosen can contain it.
 _SEPARATOR: Final = "\x1f"
 
-#: How values become text; no value that may be null is an empty text.
+#: How values are written as text. In a column that may be null, the empty text means NULL.
 _AS_TEXT: Final[dict[str, Callable[[Any], str]]] = {
     "created_at": datetime.isoformat,
     "send_at": datetime.isoformat,
@@ -63,12 +63,12 @@ _AS_TEXT: Final[dict[str, Callable[[Any], str]]] = {
 
 
 def insert(using: str, records: Sequence[NewRecord]) -> None:
-    """Insert records with one statement. What has a record already keeps the one that it has."""
+    """Insert records with one statement. A task that already has a record keeps it."""
     connection = connections[using]
     try:
         if connection.vendor != "postgresql":
             TaskRecord._base_manager.using(using).bulk_create(
-                [TaskRecord(**dict(zip(_COLUMNS, astuple(each), strict=True))) for each in records],
+                [TaskRecord(**dict(zip(_COLUMNS, astuple(new), strict=True))) for new in records],
                 ignore_conflicts=True,
             )
             return
@@ -87,9 +87,9 @@ def insert(using: str, records: Sequence[NewRecord]) -> None:
 def _as_columns(records: Sequence[NewRecord]) -> tuple[str, list[Any]] | None:
     """Return a statement that inserts many records, and its parameters.
 
-    A column whose values are all equal is one value, and another is one text: psycopg takes sixty
-    microseconds a record for arrays, which is four times what the server takes to insert it.
-    None if a value has the separator in it.
+    A column whose values are all equal is one parameter. The values of any other column are joined
+    to one text, because psycopg takes sixty microseconds a record for arrays, which is four times
+    what the server takes to insert it. Return None if a value contains the separator.
     """
     constant, varying = {}, {}
     for name in _COLUMNS:

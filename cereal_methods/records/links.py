@@ -1,4 +1,4 @@
-"""The ids of a durable task's links: the same ones, however often it hands its result on."""
+"""Stable ids for the links of a durable task, so that each durable link runs once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _PARTS: Final[Mapping[str, Sequence[str]]] = {
 
 
 def identify(request: Any, task_id: str, turn: int) -> None:
-    """Give an id to each link of a task that has none, so that a durable link runs once.
+    """Give an id to each link of a task that has none.
 
-    Celery would give them new ids each time it sends them.
+    Celery would give the links new ids each time the task hands on its result.
     """
     for name in ("callbacks", "errbacks"):
         links = getattr(request, name)
@@ -31,7 +31,7 @@ def identify(request: Any, task_id: str, turn: int) -> None:
 def _identified(value: Any, path: str) -> Any:
     """Return a signature, or several of them, with ids; anything else as it is."""
     if isinstance(value, (list, tuple)):
-        return [_identified(each, f"{path}/{number}") for number, each in enumerate(value)]
+        return [_identified(part, f"{path}/{number}") for number, part in enumerate(value)]
     if not isinstance(value, Mapping):
         return value
     parts = _PARTS.get(value.get("subtask_type") or "")

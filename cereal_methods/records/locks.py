@@ -1,4 +1,4 @@
-"""The lock of a task that runs without a transaction of the library: it belongs to a session."""
+"""The lock of a running task with ``atomic=False``, which belongs to a database session."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ logger = logging.getLogger("cereal_methods")
 
 
 class RunLock:
-    """Lets one worker at a time run a task. PostgreSQL, MySQL and MariaDB have such locks."""
+    """Lets one worker at a time run a task, on PostgreSQL, MySQL and MariaDB."""
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
         self._using = delivery.using
         self._key = key_of(delivery.id)
-        #: Whether it is held. Databases without such locks rely on the record's state.
+        #: Whether this worker holds the lock. Other databases rely on the record's state.
         self.holds = False
         self._session: Any = None
 
@@ -45,7 +45,7 @@ class RunLock:
     def __exit__(self, *raised: object) -> None:
         connection = connections[self._using]
         if not self.holds or connection.connection is not self._session:
-            return  # the lock has ended with its session
+            return  # the lock ended with its session
         statement = self._statement("pg_advisory_unlock", "RELEASE_LOCK(%s)")
         with suppress(Error), connection.cursor() as cursor:
             cursor.execute(f"SELECT {statement}", [self._name()])

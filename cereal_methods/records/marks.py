@@ -1,4 +1,4 @@
-"""Marking what was sent: one message at once, and many of a burst with one statement."""
+"""Marking records as sent: a single one at once, and those of a burst with one statement."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cereal_methods")
 
-#: Messages that are sent with less time between them are a burst, in seconds.
+#: The longest pause between two messages of a burst, in seconds.
 BURST: Final = 0.1
 
-#: How many messages of a burst are marked together, and how long the first of them waits for it,
-#: in seconds. Relays send again what was not marked in time, which is harmless and to be rare.
+#: How many messages of a burst are marked together, and how many seconds the first of them may
+#: wait. A relay sends unmarked messages again, which is harmless but should be rare.
 MOST: Final = 50
 LONGEST: Final = 0.25
 
 
 def mark_sent(using: str, messages: Sequence[Message]) -> None:
-    """Mark messages as sent, now or with the next of a burst.
+    """Mark messages as sent, now or together with the next messages of a burst.
 
-    The first message of a burst is marked at once, and so is what a process sends now and then.
+    The first message of a burst is marked at once, and so is one that is sent by itself.
     """
     connection = transaction.get_connection(using)
     marks = _marks.get(connection)
@@ -43,19 +43,20 @@ def mark_sent(using: str, messages: Sequence[Message]) -> None:
 
 
 def mark_all(**kwargs: Any) -> None:
-    """Mark what this thread has sent and not marked yet. It opens no connection.
+    """Mark the messages that this thread has sent and not marked. Opens no connection.
 
-    It is called when a request, a Celery task or the process ends: nothing may follow for long.
+    Called when a request, a Celery task or the process ends, because the next message may be sent
+    much later.
     """
     for connection in open_connections() if _marks else ():
         marks = _marks.get(connection)
-        # In a transaction the lock of the records would last until it ends.
+        # In a transaction the records would be locked until it ends.
         if marks is not None and session_of(connection) and not in_atomic(connection):
             marks.write()
 
 
 def mark(using: str, ids: Sequence[str], turn: int) -> None:
-    """Mark records as sent, unless they have been taken since."""
+    """Mark records as sent, unless a worker has taken them."""
     connection = connections[using]
     if connection.vendor != "postgresql":
         records = TaskRecord._base_manager.using(using).filter(
@@ -65,10 +66,10 @@ def mark(using: str, ids: Sequence[str], turn: int) -> None:
         return
     table = connection.ops.quote_name(TaskRecord._meta.db_table)
     with connection.cursor() as cursor:
-        # A worker that runs one of the tasks holds its record: it is not waited for. Nor is the
-        # disk: if the server loses the mark, the tasks are sent once more, which is harmless.
+        # Skip the records that a worker has locked. Do not wait for the disk either: if the server
+        # loses the mark, the messages are sent once more, which is harmless.
         cursor.execute(
-            # By their places: a join by id is slow where the planner knows too little of the table.
+            # By ctid, because a join by id is slow while the planner has no statistics.
             f"UPDATE {table} SET state = 'sent', sent_at = %s WHERE ctid = ANY(ARRAY("  # noqa: S608
             f"SELECT ctid FROM {table} WHERE id = ANY(%s) AND state = 'waiting' AND turn = %s "
             "AND set_config('synchronous_commit', 'off', true) = 'off' FOR UPDATE SKIP LOCKED))",
@@ -77,7 +78,7 @@ def mark(using: str, ids: Sequence[str], turn: int) -> None:
 
 
 class _Marks:
-    """What was sent by one connection's thread and is not marked yet."""
+    """The messages that were sent for one connection and are not marked yet."""
 
     def __init__(self, using: str) -> None:
         self._using = using
@@ -97,19 +98,19 @@ class _Marks:
             now - self._last > BURST
             or self._number >= MOST
             or now - self._since > LONGEST
-            or is_in_transaction  # of a test case, which may ask for it next
+            or is_in_transaction  # of a test case, which may read the record next
         ):
             self.write()
         self._last = time.monotonic()
 
     def write(self) -> None:
-        """Mark all that was added; if that fails, the relay sends it once more."""
+        """Mark all messages that were added. If this fails, the relay sends them once more."""
         waiting, self._ids, self._number = self._ids, {}, 0
         try:
             for turn, ids in waiting.items():
                 mark(self._using, ids, turn)
         except Exception as error:
-            logger.warning("Durable tasks were sent, and could not be marked as sent: %s", error)
+            logger.warning("Durable tasks were sent, but could not be marked as sent: %s", error)
 
 
 _marks: Final[WeakKeyDictionary[Any, _Marks]] = WeakKeyDictionary()

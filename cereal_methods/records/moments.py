@@ -34,7 +34,7 @@ def expiry(task: Any, options: dict[str, Any]) -> datetime | None:
 
 
 def stored(moment: datetime) -> datetime:
-    """Return a moment as the database stores it: aware or naive, by ``USE_TZ``."""
+    """Return a moment as the database stores it: aware or naive, depending on ``USE_TZ``."""
     if settings.USE_TZ or timezone.is_naive(moment):
         return moment
     return timezone.make_naive(moment)
@@ -47,10 +47,10 @@ def _in_seconds(task: Any, seconds: Any, name: str) -> datetime:
         raise ValueError(f"{name} is out of range: {seconds!r}.") from error
 
 
-def _moment(task: Any, given: Any) -> datetime:
-    moment: Any = parse_datetime(given) if isinstance(given, str) else given
+def _moment(task: Any, value: Any) -> datetime:
+    moment: Any = parse_datetime(value) if isinstance(value, str) else value
     if not isinstance(moment, datetime):
-        raise TypeError(f"{given!r} is not a moment: pass a datetime, or ISO 8601.")
+        raise TypeError(f"{value!r} is not a date and time: pass a datetime, or text in ISO 8601.")
     if timezone.is_naive(moment):  # Celery reads it in its own time zone
         moment = timezone.make_aware(moment, task.app.timezone)
     return stored(moment)

@@ -1,8 +1,8 @@
-"""Notes on records whose message could not be run, so that they say why they are still ``sent``.
+"""Notes in the errors of records: why a worker could not run the message.
 
-Such a message never reaches its record: the worker does not know the task, cannot verify or
-decode the body, or a hook raises before the task's function. A note changes nothing but the
-record's error, because anybody who can write to the broker can cause one.
+The worker does not know the task, cannot verify or decode the body, or a hook raises before the
+task's function. The record stays ``sent``. A note changes only its error, because anyone who can
+write to the broker can cause one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.db import close_old_connections
 from ..exceptions import InvalidMessage
 from ..results.messages import RECORD
 from ..running.state import state_of
-from .databases import is_kept_on
+from .databases import is_database
 from .deliveries import place_of
 from .ending import text_of
 from .models import ENDED, TaskRecord
@@ -43,31 +43,33 @@ class NotesStep(bootsteps.Step):
 
 
 def note(using: str, turn: int, task_id: str, name: str, text: str) -> None:
-    """Write why a message was not run into the error of its record, unless that has ended."""
-    if not is_kept_on(using):
+    """Store in a record's error why its message was not run, unless the record has ended."""
+    if not is_database(using):
         return
     records = TaskRecord._base_manager.using(using)
-    found = records.filter(pk=task_id, turn=turn, task=name).exclude(state__in=ENDED)
+    record = records.filter(pk=task_id, turn=turn, task=name).exclude(state__in=ENDED)
     try:
-        change(found, {"error": _on_one_line(text)})
-    except Exception as error:  # a note is not worth a failure
-        logger.warning("Task %s[%s] has no note on its record: %s", name, task_id, error)
+        change(record, {"error": _on_one_line(text)})
+    except Exception as error:  # a note must not cause a failure
+        logger.warning(
+            "Task %s[%s] could not be run, and its record does not say so: %s", name, task_id, error
+        )
 
 
 def _on_one_line(text: str) -> str:
-    """Return a text that may be shown in a terminal: it may quote a message."""
-    words = " ".join(text[:_LONGEST].split())
-    return "".join(each if each.isprintable() else "?" for each in words)
+    """Return a text that is safe to show in a terminal: the original may quote a message."""
+    line = " ".join(text[:_LONGEST].split())
+    return "".join(character if character.isprintable() else "?" for character in line)
 
 
 def _on_failure(sender: Any, task_id: str, exception: BaseException, **kwargs: Any) -> None:
-    """Note why a task has failed before its function: in the process that would have run it."""
+    """Note why a task failed before its function. Called in the process that would have run it."""
     request = sender.request
     target = getattr(sender, "target", None)
     if not getattr(target, "is_durable", False) or request.is_eager:
         return
     place = place_of(getattr(request, RECORD, None))
-    # What fails later has taken its record, and ended it.
+    # A task that fails later has ended its record itself.
     if place is not None and not state_of(request).has_started:
         note(*place, task_id, request.task, text_of(exception))
 
@@ -88,7 +90,7 @@ def _on_rejected(sender: Any, message: Any, exc: Any, **kwargs: Any) -> None:
 
 
 def _note_from_consumer(consumer: Any, message: Any, text: str) -> None:
-    """Let the pool write a note: a prefork worker's own process has no database connection."""
+    """Let the pool write a note: a prefork worker's main process has no database connection."""
     headers = message.headers if isinstance(message.headers, Mapping) else {}
     place = place_of(headers.get(RECORD))
     task_id, name = headers.get("id"), headers.get("task")
@@ -101,8 +103,8 @@ def _note_in_pool(*arguments: Any) -> None:
     try:
         note(*arguments)
     finally:
-        close_old_connections()  # which Celery does around tasks
+        close_old_connections()  # as Celery does around tasks
 
 
 def _ignore(result: Any) -> None:
-    """Be the callback that the solo pool needs."""
+    """Do nothing: the solo pool requires a callback."""

@@ -1,4 +1,4 @@
-"""The messages of a transaction, which its commit sends together."""
+"""The messages of a transaction, which are sent together when it commits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .publishing import CHUNK, backoff, publish
 if TYPE_CHECKING:
     from .messages import Message
 
-#: How many messages of a transaction are held until its commit; workers send the others.
+#: How many messages a process sends when its transaction commits. Workers send the others.
 HELD: Final = 10_000
 
 
@@ -29,7 +29,8 @@ def send_on_commit(app: Any, using: str, messages: Sequence[Message]) -> None:
     if not in_atomic(connection):
         if connection.get_autocommit():
             send(app, using, messages)
-        # Django does not tell when a transaction that is managed by hand ends. Workers send.
+        # Django does not report the end of a transaction that is managed by hand. Workers send the
+        # messages.
         return
     outbox = _outboxes.get(connection)
     if outbox is None:
@@ -63,9 +64,10 @@ class _Outbox:
     def hold(self, app: Any, messages: Sequence[Message]) -> None:
         """Hold messages until the transaction commits, unless it has too many already."""
         connection = transaction.get_connection(self._using)
-        # One callback after the last message. It does not belong to a savepoint; messages do.
+        # One callback after the last message. It survives a rollback to a savepoint; messages do
+        # not.
         if not remove_last_commit_callback(connection, self._send):
-            self._number = 0  # this is another transaction, or others have added callbacks
+            self._number = 0  # another transaction, or others have added callbacks since
         self._number += len(messages)
         if self._number <= HELD:
             transaction.on_commit(_Held(self._committed, app, messages), using=self._using)
@@ -81,7 +83,7 @@ class _Outbox:
 
 
 class _Held:
-    """A commit callback that hands messages to their outbox, unless their savepoint has failed."""
+    """Hands messages to their outbox on commit, unless their savepoint was rolled back."""
 
     def __init__(self, committed: list[Any], app: Any, messages: Sequence[Message]) -> None:
         self._committed, self._app, self._messages = committed, app, messages

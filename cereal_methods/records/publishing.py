@@ -18,10 +18,10 @@ logger = logging.getLogger("cereal_methods")
 #: How many messages are published together.
 CHUNK: Final = 500
 
-#: The same if the transport sends them one by one, so that it does not take much longer.
+#: The same for a transport that sends them one by one, so that a chunk does not take long.
 _CHUNK_WITHOUT_BATCH: Final = 100
 
-#: How long a process leaves sending to the relay if the broker was unavailable, in seconds.
+#: How many seconds a process leaves sending to the relay after the broker was unavailable.
 _BACKOFF: Final = 5.0
 
 _RETRIES: Final = {
@@ -42,7 +42,7 @@ def publish(app: Any, messages: Sequence[Message]) -> None:
     with app.producer_or_acquire() as producer:
         connection = producer.connection
         options = connection.transport_options
-        # Without these options kombu would try to connect without an end.
+        # Without these options kombu would retry to connect for ever.
         before, connection.transport_options = options, {**options, **_RETRIES}
         try:
             if declares_replies(app.backend):
@@ -75,21 +75,21 @@ def _batch(producer: Any) -> AbstractContextManager[Any]:
 
 
 class Backoff:
-    """Whether this process leaves the broker alone, so that callers do not wait for it."""
+    """Stops sending for some seconds after an error, so that callers do not wait."""
 
     def __init__(self) -> None:
         self._until = 0.0
 
     def is_active(self) -> bool:
-        """Return whether the broker was unavailable a moment ago."""
+        """Whether the broker was unavailable a moment ago."""
         return time.monotonic() < self._until
 
     def start(self, error: Exception, number: int) -> None:
         """Send nothing for a few seconds, and log the error."""
         self._until = time.monotonic() + _BACKOFF
         logger.warning(
-            "%d durable task%s could not be sent, and will be by a worker when the broker "
-            "answers: %s: %s",
+            "%d durable task%s could not be sent. A worker retries when the broker is available: "
+            "%s: %s",
             number,
             "" if number == 1 else "s",
             type(error).__name__,

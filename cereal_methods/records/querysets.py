@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     _QuerySet = models.QuerySet
 
-#: A record without a message cannot be sent again. Its task was sent by ``send_task`` or is done.
+#: A record without a message cannot be sent again: its task is done, or ``send_task`` sent it.
 _HAS_MESSAGE = ~models.Q(envelope="")
 
 #: How many records are deleted with one statement.
@@ -42,7 +42,7 @@ class TaskRecordQuerySet(_QuerySet):
         return self.filter(state="waiting")
 
     def sent(self) -> TaskRecordQuerySet:
-        """Return the records that are sent, or run in a transaction that has not committed."""
+        """Return the records that are sent, or that run in a transaction that has not committed."""
         return self.filter(state="sent")
 
     def running(self) -> TaskRecordQuerySet:
@@ -109,7 +109,7 @@ class TaskRecordQuerySet(_QuerySet):
         records = self.filter(state__in=["done", "canceled", "expired"], ended_at__lt=until)
         ids = records.order_by("pk").values_list("pk", flat=True)
         number, last = 0, ""
-        # In the order of the keys, so that no query reads the rows again that were deleted before.
+        # Ordered by key, so that no query reads deleted rows again.
         while chunk := list(ids.filter(pk__gt=last)[:_CHUNK]):
             number += self.model._base_manager.using(self.db).filter(pk__in=chunk).delete()[0]
             last = chunk[-1]

@@ -24,16 +24,16 @@ from .tables import TableMissing
 
 logger = logging.getLogger("cereal_methods")
 
-#: How long to wait before a record is tried again that this process cannot send.
+#: How long to wait before retrying a record that this process cannot send.
 _POSTPONED: Final = timedelta(seconds=60)
 
-#: How often to look for records that are overdue, and how late they are then, in seconds.
+#: How late an overdue record is, and how often to look for overdue records, in seconds.
 _OVERDUE: Final = 60.0
 
-#: How long to wait before a database is used again that is unavailable, in seconds.
+#: How long to wait before using an unavailable database again, in seconds.
 _UNAVAILABLE: Final = 5.0
 
-#: The same for a database that has no table of records.
+#: How long to wait if the database has no table of records, in seconds.
 _TABLE_MISSING: Final = 60.0
 
 
@@ -116,7 +116,7 @@ class Relay:
         """Do not use a database for a while, because it has raised an error."""
         pause = _TABLE_MISSING if isinstance(error, TableMissing) else _UNAVAILABLE
         self._resume_at[using] = time.monotonic() + pause
-        logger.warning("Durable tasks of the database %r are not sent now: %s", using, error)
+        logger.warning("Durable tasks of the database %r cannot be sent now: %s", using, error)
         connection = connections[using]
         if not in_atomic(connection):
             connection.close()
@@ -144,8 +144,8 @@ def resend(using: str, sent_for: timedelta) -> int:
     """Send again what was sent so long ago and has not ended; return the number of records.
 
     Use it after the broker has lost messages. A task whose message was not lost still runs once.
-    A method that is seen running is left alone if it began later than that, because SQLite and
-    poolers of sessions have no lock that tells whether its worker is alive.
+    A running method that started later than that is skipped, because on SQLite, and behind a pooler
+    of sessions, no lock shows whether its worker is alive.
     """
     until = timezone.now() - sent_for
     records = (
@@ -159,10 +159,10 @@ def resend(using: str, sent_for: timedelta) -> int:
 
 
 def _resend_done(using: str, until: datetime) -> int:
-    """Send again the messages of tasks that are done and whose next steps may not be sent.
+    """Send again the messages of done tasks whose next steps may not have been sent.
 
-    A record keeps its message until what follows its task is sent. A worker that receives the
-    message hands on the recorded result.
+    The record of such a task keeps its message until the next steps are sent. A worker that
+    receives the message hands on the recorded result.
     """
     app: Any = current_app
     records = (

@@ -8,7 +8,7 @@ from kombu.serialization import dumps, loads
 
 from ..celery_api.kombu import content_type_of
 
-#: Plain pickles are not signed: anybody who can write to the table could run code.
+#: Plain pickles are not signed: anyone who can write to the table could run code.
 _SIGNED: Final = "cereal-pickle"
 _UNSIGNED: Final = frozenset({"pickle", "application/x-python-serialize"})
 
@@ -18,7 +18,7 @@ def encode(task: Any, request: Any, value: Any) -> bytes | None:
 
     Raises the error of the task's serializer if it cannot encode the value.
     """
-    return None if value is None or not _is_wanted(task, request) else encoded(task, value)
+    return None if value is None or not _is_needed(task, request) else encoded(task, value)
 
 
 def encoded(task: Any, value: Any) -> bytes:
@@ -40,11 +40,13 @@ def decode(result: Any) -> Any:
     kind, encoding, payload = bytes(result).split(b"\n", 2)
     content_type = kind.decode()
     if content_type in _UNSIGNED or content_type == content_type_of("pickle"):
-        raise ValueError(f"A record's result is a {content_type}, which is not read.")
+        raise ValueError(
+            f"A record's result has the content type {content_type}, which is not accepted."
+        )
     (value,) = loads(payload, content_type, encoding.decode(), accept={content_type})
     return value
 
 
-def _is_wanted(task: Any, request: Any) -> bool:
+def _is_needed(task: Any, request: Any) -> bool:
     ignored = request.ignore_result or task.ignore_result
     return bool(not ignored or request.callbacks or request.chain or request.chord or request.group)

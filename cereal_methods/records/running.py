@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from ..rows.reference import Reference
     from .sending import Kept
 
-#: The verdict on a delivery that does not run, the method's result, and its replacement.
+#: The function that ends a delivery that does not run, the method's result, and its replacement.
 _Outcome = tuple[Verdict | None, Any, Replaced | None]
 
 logger = logging.getLogger("cereal_methods")
 
-#: What a task raises on purpose, so that its batch has not failed.
+#: What a task raises on purpose. It does not mean that its batch has failed.
 _DELIBERATE = (Retry, Ignore, Reject)
 
 
@@ -50,7 +50,7 @@ def run(task: Any, request: Any, reference: Reference | None, call: Callable[[],
 class Run:
     """One delivery of a message, which takes the task's record.
 
-    For a batch, ``divide`` sends a message for each row, and returns what ``call`` would return.
+    For a batch, ``divide`` sends a message for each row, and returns the outcome as ``call`` does.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Run:
         self.following: Kept | None = None
         #: Whether the record's database is unavailable, so that messages go to the broker.
         self.is_unavailable = False
-        #: What is sent when the transaction has ended.
+        #: Calls that send a replacement after the transaction.
         self.pending_sends: list[Callable[[], Any]] = []
         self._outcome: _Outcome = (None, None, None)
         self._is_committed = self._is_lost = False
@@ -107,17 +107,17 @@ class Run:
         return self.divide is not None and has_failed and not is_lost
 
     def _run_divided(self, error: Exception) -> Any:
-        logger.warning("%s failed as a whole, so each row runs alone: %r", self.delivery, error)
+        logger.warning("%s failed as a whole, so each row runs by itself: %r", self.delivery, error)
         self.call, self.divide = self.divide or self.call, None
         self.following = None
         self.pending_sends.clear()
         return self._run()
 
     def _end(self) -> Any:
-        """Return or raise what the task ends with, after the transaction."""
-        leave, result, replaced = self._outcome
-        if leave is not None:
-            return leave()
+        """After the transaction, return the task's result or raise its exception."""
+        end, result, replaced = self._outcome
+        if end is not None:
+            return end()
         self._send_following()
         if replaced is not None:
             raise replaced
@@ -132,15 +132,15 @@ class Run:
     def _run_in_transaction(self) -> None:
         self._count_crash()
         with with_reconnect(self.delivery.using, self.open):
-            leave = self._verdict()
-            if leave is not None:
-                self._outcome = leave, None, None
+            end = self._verdict()
+            if end is not None:
+                self._outcome = end, None, None
                 return
             transaction.on_commit(self._commit, using=self.delivery.using)
             self._outcome = (None, *self.run_method())
 
     def _run_alone(self) -> None:
-        """Run a method that has its own transactions: one delivery at a time, until it is done."""
+        """Run a method that manages its own transactions, in one delivery at a time."""
         using, delivery = self.delivery.using, self.delivery
         with RunLock(delivery) as lock:
             if not with_reconnect(using, lock.acquire):
@@ -148,35 +148,35 @@ class Run:
                 return
             self._count_crash()
             with with_reconnect(using, self.open):
-                leave = self._verdict()
-                if leave is None and not lock.holds and self._seems_elsewhere():
-                    leave = elsewhere(delivery)
-                if leave is None:
+                end = self._verdict()
+                if end is None and not lock.holds and self._seems_elsewhere():
+                    end = elsewhere(delivery)
+                if end is None:
                     ending.running(delivery, self.taken, timezone.now())
-            if leave is not None:
-                self._outcome = leave, None, None
+            if end is not None:
+                self._outcome = end, None, None
                 return
             self._outcome = (None, *self.run_method())
 
     def _count_crash(self) -> None:
-        """Count the delivery, unless the record is locked, if the last one may have crashed."""
+        """Count a crash if an earlier delivery may have ended its process; skip a locked record."""
         if self.delivery.is_suspicious:
             count = functools.partial(taking.count_crash, self.delivery)
             with_reconnect(self.delivery.using, count)
 
     def _verdict(self) -> Verdict | None:
-        """Return what ends the delivery if the method is not to run."""
+        """Return the function that ends the delivery, or None if the method may run."""
         if self.taken.is_elsewhere:
             return self._elsewhere()
-        leave = verdict(self.delivery, self.request, self.taken)
-        if leave is None and self.divide is not None:
+        end = verdict(self.delivery, self.request, self.taken)
+        if end is None and self.divide is not None:
             reported = getattr(self.request, CRASHES, None)
             if max(self.taken.crashes, reported if type(reported) is int else 0) >= DIVIDED:
                 self.call = self.divide
-        return leave
+        return end
 
     def _elsewhere(self) -> Verdict:
-        """End the delivery of a task that another worker runs, unless that one may have died."""
+        """End a delivery whose task another worker runs. Retry it if that worker may have died."""
         if not self.delivery.is_suspicious:
             return elsewhere(self.delivery)
         # The server may not have noticed yet that the process has died.
@@ -194,13 +194,13 @@ class Run:
         return opened
 
     def run_method(self) -> tuple[Any, Replaced | None]:
-        """Run the method and end the record; return its result, and what has replaced it."""
+        """Run the method and end the record. Return the method's result, and its replacement."""
         self.started_at = timezone.now()
         result, replaced = None, None
         try:
             try:
                 result = self.call()
-            except Replaced as error:  # the method has done its work, which stays
+            except Replaced as error:  # the method's changes are committed
                 replaced = error
             if self.following is not None:
                 ending.waiting(self.delivery, self.taken, self.following.record, "")
@@ -216,9 +216,9 @@ class Run:
         return result, replaced
 
     def _signature(self) -> bytes | None:
-        """Return the signature that replaces the task, if it is sent after the commit."""
+        """Return the encoded replacement of the task, if it is sent after the commit."""
         for publish in self.pending_sends:
-            partial: Any = publish  # of the signature's apply_async
+            partial: Any = publish  # a partial of the signature's apply_async
             return results.encoded(self.task, dict(partial.func.__self__))
         return None
 
@@ -228,7 +228,7 @@ class Run:
     # After a run that has not committed.
 
     def fail(self, error: Exception) -> Any:
-        """Record why the method has not returned, and raise it."""
+        """Record the error that ended the method, and raise it."""
         if self._is_lost or (self.started_at is None and is_unavailable(error)):
             self._return_to_broker(error)
         try:
@@ -240,18 +240,18 @@ class Run:
                 self._return_to_broker(failure)
             raise failure from error
         if not number and self.started_at is not None:
-            # The connection was lost as it committed, or another delivery has ended the task.
+            # The connection was lost during the commit, or another delivery has ended the task.
             with with_reconnect(self.delivery.using, self.open):
-                leave = verdict(self.delivery, self.request, self.taken)
-            if leave is not None:
-                return leave()
+                end = verdict(self.delivery, self.request, self.taken)
+            if end is not None:
+                return end()
         self._send_following()
         raise error
 
     def _record_failure(self, error: Exception) -> int:
         delivery, taken = self.delivery, self.taken
         if isinstance(error, Retry):
-            if self.following is None:  # its message went to the broker
+            if self.following is None:  # the broker has its message
                 return 1
             if taken.is_new:
                 taking.insert(delivery)
@@ -265,7 +265,7 @@ class Run:
         return ending.failed(delivery, taken, error, self.started_at)
 
     def _return_to_broker(self, error: Exception) -> None:
-        """Have the broker deliver the message again later, as the record cannot be written."""
+        """Send the message to the broker with a countdown, because the record cannot be written."""
         self.is_unavailable = True
         self.following = None
         sent = functools.partial(sent_arguments_of, self.request)

@@ -62,7 +62,7 @@ class RelayStep(bootsteps.StartStopStep):
         relay = self._relay
         if self._is_stopped or relay is None or relay.is_alive():
             return
-        logger.warning("The relay of durable tasks has ended, and is started again.")
+        logger.warning("The relay of durable tasks has died, and is restarted.")
         self._relay = self._new_relay(worker)
         self._relay.start()
 
@@ -81,7 +81,7 @@ def run_relay(
         try:
             relay.tick()
         except Exception:
-            logger.exception("The relay of durable tasks goes on after an error.")
+            logger.exception("The relay of durable tasks continues after an error.")
         if parent is not None and os.getppid() != parent:
             return
         stopped.wait(max(0.0, interval - (time.monotonic() - started)))

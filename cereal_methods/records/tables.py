@@ -30,7 +30,7 @@ class TableMissing(ImproperlyConfigured, ProgrammingError):
         self.using = using
         super().__init__(
             f"The database {using!r} has no table for durable tasks. Run migrate "
-            f"--database {using}, or let your database router keep those rows elsewhere."
+            f"--database {using}, or let your database router write those rows to another database."
         )
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -49,14 +49,14 @@ class Taken:
     started_at: datetime | None = None
     #: Whether another worker is running the task.
     is_elsewhere: bool = False
-    #: Whether the record that the message names has been deleted.
+    #: Whether the message has a record that was deleted.
     is_missing: bool = False
-    #: Whether the message had no record, so that one was inserted.
+    #: Whether the message had no record, so one was inserted.
     is_new: bool = False
 
 
 class Opened:
-    """A transaction that has begun; leaving it ends it."""
+    """A transaction that has begun. It ends when this context manager exits."""
 
     def __init__(self, using: str) -> None:
         self._atomic = transaction.atomic(using=using)
@@ -93,23 +93,23 @@ def take(delivery: Delivery) -> Taken:
         if not connection.features.has_select_for_update:
             # SQLite: a transaction that has read cannot write after another one has written.
             _of(delivery).update(started_at=timezone.now())
-        found = select(connection, delivery)
+        taken = select(connection, delivery)
         if (
-            found is None
+            taken is None
             and connection.vendor == "postgresql"
             and not _is_free(connection, delivery)
         ):
             return Taken(State.RUNNING, is_elsewhere=True)
-        if found is None and delivery.turn is not None:
+        if taken is None and delivery.turn is not None:
             return Taken(is_missing=True)
-        if found is None:
+        if taken is None:
             insert(delivery)
-            found = select(connection, delivery)
-            if found is not None:
-                found.is_new = True
+            taken = select(connection, delivery)
+            if taken is not None:
+                taken.is_new = True
     except Error as error:
         raise table_errors(error, delivery.using) from error
-    return found or Taken(State.RUNNING, is_elsewhere=True)
+    return taken or Taken(State.RUNNING, is_elsewhere=True)
 
 
 def insert(delivery: Delivery) -> None:
@@ -146,17 +146,17 @@ def _of(delivery: Delivery) -> Any:
 
 
 def _select(connection: Any, delivery: Delivery) -> Taken | None:
-    found = _of(delivery).select_for_update().values_list(*_COLUMNS).first()
-    return None if found is None else Taken(*found)
+    values = _of(delivery).select_for_update().values_list(*_COLUMNS).first()
+    return None if values is None else Taken(*values)
 
 
 def _select_on_postgresql(connection: Any, delivery: Delivery) -> Taken | None:
     with connection.cursor() as cursor:
         cursor.execute(_statement(), [delivery.id, key_of(delivery.id)])
-        found = cursor.fetchone()
-    if found is None:
+        values = cursor.fetchone()
+    if values is None:
         return None
-    state, turn, attempts, crashes, error, has_more = found
+    state, turn, attempts, crashes, error, has_more = values
     if has_more or delivery.ended is not None:
         return Taken(*_of(delivery).values_list(*_COLUMNS).get())
     return Taken(state, turn, attempts, crashes, error=error)
@@ -166,9 +166,9 @@ def _select_on_postgresql(connection: Any, delivery: Delivery) -> Taken | None:
 def _statement() -> str:
     """Return the statement that takes a record on PostgreSQL.
 
-    A worker that runs a task holds the advisory lock of its id, and another delivery does not wait
-    for it. Whatever only updates the record holds the row's lock for a moment, and is waited for.
-    Columns that few runs need are left out, because each of them costs time.
+    A worker that runs a task holds the advisory lock of its id, so another delivery does not wait
+    for it. It does wait for statements that only update the record, which hold the row's lock for a
+    moment. Columns that few runs need are left out, because each of them costs time.
     """
     return (
         "SELECT state, turn, attempts, crashes, error, "  # noqa: S608  (names of this module's)

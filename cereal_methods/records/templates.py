@@ -1,4 +1,4 @@
-"""A bulk's message as a template for the others, which differ in their ids and rows alone."""
+"""The template of a bulk's messages, which differ only in their ids and rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .inserting import NewRecord
     from .sending import Kept, Sending
 
-#: What returns the encoded body for a row, and for a message with some headers.
+#: A function that returns the encoded body for a row and for the headers of its message.
 _Encode = Callable[[Reference, Mapping[str, Any]], bytes]
 
 _as_json: Final = json.JSONEncoder().encode
@@ -30,14 +30,14 @@ _as_json: Final = json.JSONEncoder().encode
 
 @dataclass(slots=True)
 class _Marked:
-    """The names under which a dict has the mark of the id, and that of the text."""
+    """The keys of a dict whose values are the mark of the id, or that of the text."""
 
     ids: tuple[str, ...]
     texts: tuple[str, ...]
 
     @classmethod
     def of(cls, values: Mapping[str, Any], id_mark: str, text_mark: str) -> _Marked:
-        """Return the names in a template's dict."""
+        """Return the marked keys of a template's dict."""
         return cls(
             tuple(name for name, value in values.items() if value == id_mark),
             tuple(name for name, value in values.items() if value == text_mark),
@@ -55,7 +55,7 @@ class _Marked:
 
 @dataclass(slots=True)
 class Template:
-    """A message and its record, with marks where those of a row have its id and its text."""
+    """A message and its record, with marks in the place of a row's id and text."""
 
     kept: Kept
     encode: _Encode
@@ -63,7 +63,7 @@ class Template:
     bound: dict[str, Any]
     id_mark: str
     text_mark: str
-    #: The names of the headers, and of the properties, that are marks.
+    #: The headers and the properties whose values are marks.
     headers: _Marked
     properties: _Marked
 
@@ -71,9 +71,9 @@ class Template:
     def of(cls, sending: Sending, sent: Kept, reference: Reference) -> Template | None:
         """Return the template of what was sent for a row, or None if there is none.
 
-        There is none where anything but Celery takes part in sending, and could treat two messages
-        differently: a task class or an app with its own ``apply_async`` or ``send_task``, a
-        receiver of Celery's signals, a router that is a function.
+        There is no template if code outside Celery takes part in sending, because it could treat
+        two messages differently: a task class or an app with its own ``apply_async`` or
+        ``send_task``, a receiver of Celery's signals, or a router that is a function.
         """
         if not is_sent_by_celery_alone(sending.task, sending.publish, beside=(remember,)):
             return None
@@ -95,7 +95,7 @@ class Template:
         )
         text = sent.message.headers["argsrepr"]
         record = template.record(sent.record.id, reference, text)
-        # Whatever else differs between two messages, it is not for a template.
+        # If anything else differs between two messages, there is no template.
         if (record.envelope, record.body) != (sent.record.envelope, sent.record.body):
             return None
         return template if template.message(record, text) == sent.message else None
@@ -136,7 +136,7 @@ class Template:
 
 
 def _encoder(kept: Kept) -> _Encode:
-    """Return what encodes the body of a message for a row."""
+    """Return the function that encodes the body of a message for a row."""
     args, kwargs, embed = kept.call
     encoding, serializer = kept.message.content_encoding, kept.serializer
     own = format_of(serializer)

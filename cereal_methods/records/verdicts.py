@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cereal_methods")
 
-#: Ends a delivery that does not run, after the transaction: returns the task's result or raises.
+#: Ends a delivery that does not run; called after the transaction. Returns the task's result, or
+#: raises.
 Verdict = Callable[[], Any]
 
 
@@ -31,9 +32,9 @@ class RecordedFailure(Exception):
 
 
 def verdict(delivery: Delivery, request: Any, taken: Taken) -> Verdict | None:
-    """Return what ends a delivery that must not run, or ``None`` if it may run.
+    """Return the function that ends a delivery, or ``None`` if the delivery may run.
 
-    It is called in the transaction that has taken the record, and may end the record.
+    Call this in the transaction that has taken the record. It may end the record.
     """
     if taken.is_elsewhere:
         return elsewhere(delivery)
@@ -41,13 +42,13 @@ def verdict(delivery: Delivery, request: Any, taken: Taken) -> Verdict | None:
         signature = ending.former_signature(delivery)
         if signature is not None:
             return lambda: _replace(delivery, signature)
-        return _leave(delivery, "was delivered again, and its record was deleted")
+        return _ignore(delivery, "was delivered again, and its record was deleted")
     if delivery.turn is not None and delivery.turn != taken.turn:
-        return _leave(
+        return _ignore(
             delivery, "was delivered again after a newer message was sent; this delivery ends"
         )
     if delivery.ended is not None:
-        return _end_as_told(delivery, taken, *delivery.ended)
+        return _end_as_reported(delivery, taken, *delivery.ended)
     if taken.state == State.DONE:
         return lambda: _hand_on(delivery, request, taken)
     if taken.state == State.FAILED:
@@ -60,55 +61,56 @@ def verdict(delivery: Delivery, request: Any, taken: Taken) -> Verdict | None:
             reason = f"No worker took it before {taken.expires_at:%Y-%m-%d %H:%M:%S}."
             ending.stopped(delivery, taken, State.EXPIRED, reason)
         return lambda: _revoke(delivery, request, State.EXPIRED)
-    # A batch is divided instead, so that only the row fails that ends the process.
+    # A batch is divided instead, so that only the row that ends the process fails.
     if taken.crashes >= conf.get("DURABLE_MAX_CRASHES") and not delivery.is_batch:
-        text = f"The process that ran it has ended {taken.crashes} times before the method did."
+        text = f"The process that ran it ended {taken.crashes} times before the method returned."
         ending.failed(delivery, taken, f"RecordedFailure: {text}")
         return lambda: _fail(delivery, text)
     return None
 
 
 def elsewhere(delivery: Delivery) -> Verdict:
-    """Return what ends a delivery whose task is running in another worker."""
-    return _leave(delivery, "was delivered again while it runs; this delivery ends")
+    """Return the function that ends a delivery whose task runs in another worker."""
+    return _ignore(delivery, "was delivered again while it is running; this delivery ends")
 
 
-def _leave(delivery: Delivery, what: str) -> Verdict:
-    def leave() -> Any:
-        logger.info("%s %s.", delivery, what)
-        raise Ignore(what)
+def _ignore(delivery: Delivery, reason: str) -> Verdict:
+    def ignore() -> Any:
+        logger.info("%s %s.", delivery, reason)
+        raise Ignore(reason)
 
-    return leave
+    return ignore
 
 
 def _replace(delivery: Delivery, signature: bytes) -> Any:
-    logger.info("%s was delivered again: what has replaced it is sent.", delivery)
+    logger.info("%s was delivered again, and was replaced: the replacement is sent.", delivery)
     canvas: Any = maybe_signature(results.decode(signature), app=delivery.task.app)
     canvas.apply_async()
     ending.forget_signature(delivery, delivery.turn or 0)
     raise Ignore("It was replaced.")
 
 
-def _end_as_told(delivery: Delivery, taken: Taken, state: str, reason: str) -> Verdict:
-    """End a record for a consumer, which has no database; it has done everything else."""
+def _end_as_reported(delivery: Delivery, taken: Taken, state: str, reason: str) -> Verdict:
+    """End a record for a consumer, which has no database connection and has done the rest."""
     if state == State.CANCELED:
         ending.stopped(delivery, taken, State.CANCELED, reason)
     else:
         ending.failed(delivery, taken, reason, taken.started_at)
-    return _leave(delivery, f"has ended: {reason}")
+    return _ignore(delivery, f"has ended: {reason}")
 
 
 def _hand_on(delivery: Delivery, request: Any, taken: Taken) -> Any:
-    """Return the result of a task that is done, unless everything that follows it was sent.
+    """Return the result of a task that is done, so that Celery sends what follows it.
 
-    Celery sends the links and the next step of a chain before it stores the result, and counts a
-    part of a chord after that. On Redis a part may be counted twice.
+    If the result is stored, the links and the next step of a chain were sent before, so the
+    delivery ends. Celery counts a part of a chord after it has stored the result. On Redis a part
+    may be counted twice.
     """
     backend = delivery.task.backend
-    is_kept = not (request.ignore_result or delivery.task.ignore_result)
+    is_stored = not (request.ignore_result or delivery.task.ignore_result)
     counts_again = request.chord and counts_parts_again(backend)
-    if is_kept and not counts_again and backend.get_state(delivery.id) == SUCCESS:
-        return _leave(delivery, "was delivered again, and is done")()
+    if is_stored and not counts_again and backend.get_state(delivery.id) == SUCCESS:
+        return _ignore(delivery, "was delivered again, and is done")()
     logger.info("%s was delivered again, and is done: its result is handed on.", delivery)
     return results.decode(taken.result)
 
@@ -120,8 +122,8 @@ def _fail(delivery: Delivery, text: str) -> Any:
 
 def _revoke(delivery: Delivery, request: Any, state: State) -> Any:
     logger.info("%s does not run: it is %s.", delivery, state)
-    is_kept = not (request.ignore_result or delivery.task.ignore_result)
+    is_stored = not (request.ignore_result or delivery.task.ignore_result)
     delivery.task.backend.mark_as_revoked(
-        delivery.id, str(state), request=request, store_result=is_kept
+        delivery.id, str(state), request=request, store_result=is_stored
     )
     raise Ignore(f"It is {state}.")

@@ -161,7 +161,7 @@ def test_failed_tasks_are_retried(admin_client: Client) -> None:
 
     assert told(response) == [
         "3 tasks will run again.",
-        "2 tasks were left as they are. A task can be retried if it is failed, canceled or "
+        "2 tasks were not changed. A task can be retried if it is failed, canceled or "
         "expired and has its message.",
     ]
     assert TaskRecord.objects.waiting().count() == 3
@@ -178,7 +178,7 @@ def test_tasks_that_have_not_started_are_canceled(admin_client: Client) -> None:
 
     assert told(response) == [
         "1 task is canceled.",
-        "1 task was left as it is. A task can be canceled until it begins.",
+        "1 task was not changed. A task can be canceled until it starts.",
     ]
     assert state_of("waiting") == State.CANCELED
 

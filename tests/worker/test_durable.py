@@ -219,7 +219,7 @@ def test_a_method_without_a_transaction_runs_one_at_a_time(
     result = account.pay.delay(8, 2)
     worker.wait_for(lambda: TaskRecord.objects.running().exists(), "the task to begin")
     again(result.id, "pay", account, (8, 2))
-    wait_for_duplicate(worker, result.id, "was delivered again while it runs")
+    wait_for_duplicate(worker, result.id, "was delivered again while it is running")
     assert result.get(timeout=SECONDS) == 8
     assert amounts(account) == [8]
     assert ended(result.id).attempts == 1
@@ -230,7 +230,7 @@ def test_a_duplicate_that_comes_while_it_runs_ends_there(worker: Worker, account
     result = account.dawdle.delay(8, 2)
     worker.wait_for(lambda: worker.events(), "the task to begin")
     again(result.id, "dawdle", account, (8, 2))
-    wait_for_duplicate(worker, result.id, "was delivered again while it runs")
+    wait_for_duplicate(worker, result.id, "was delivered again while it is running")
     assert result.get(timeout=SECONDS) == 8
     assert amounts(account) == [8]
 
@@ -247,7 +247,7 @@ def test_a_task_that_ends_its_process_too_often_fails(worker: Worker, account: A
     result = account.die.delay(12, 99)
     record = ended(result.id, State.FAILED, seconds=60)
     assert record.error == (
-        "RecordedFailure: The process that ran it has ended 2 times before the method did."
+        "RecordedFailure: The process that ran it ended 2 times before the method returned."
     )
     assert amounts(account) == []
     with pytest.raises(Exception, match="has ended 2 times"):

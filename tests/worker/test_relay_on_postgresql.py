@@ -173,7 +173,7 @@ def test_the_server_ends_a_relay_that_hangs(
         sender = Relay(app, ["default"])
         assert sender.tick() == 0  # it was sent, and will be again
     assert tried == [1]
-    assert "Durable tasks of the database 'default' are not sent now" in caplog.text
+    assert "Durable tasks of the database 'default' cannot be sent now" in caplog.text
     assert states() == {State.WAITING}
     sender._resume_at.clear()
     assert sender.tick() == 1

@@ -24,11 +24,11 @@ def test_all_is_well() -> None:
     assert check_routers(None) == []
 
 
-def test_a_router_that_keeps_records_away_is_an_error(settings: Any) -> None:
+def test_a_router_that_does_not_allow_records_is_an_error(settings: Any) -> None:
     settings.DATABASE_ROUTERS = [Elsewhere()]
     (message,) = check_routers(None)
     assert message.id == "cereal_methods.E011"
-    assert "and a database router keeps the table of records away" in message.msg
+    assert "and a database router does not allow the table of records there" in message.msg
 
 
 def test_a_database_without_the_table_is_a_warning() -> None:

@@ -77,7 +77,7 @@ def test_it_retries_and_cancels_what_is_named() -> None:
 def test_leaving_out_an_option_never_changes_every_task(action: str) -> None:
     record("failed")
     record("waiting")
-    with pytest.raises(CommandError, match="or say --all"):
+    with pytest.raises(CommandError, match="or give --all"):
         run(action)
     assert "1 tasks" in run(action, "--all")
 
@@ -105,7 +105,7 @@ def test_it_sends_what_is_due() -> None:
 
 def test_it_sends_again_what_a_broker_has_lost() -> None:
     record("sent", sent_at=timezone.now() - timedelta(seconds=90))
-    with pytest.raises(CommandError, match="Say with --sent-for"):
+    with pytest.raises(CommandError, match="Give --sent-for"):
         run("resend")
     assert run("resend", "--sent-for", "100") == "0 tasks are sent again.\n"
     assert run("resend", "--sent-for", "60") == "1 tasks are sent again.\n"

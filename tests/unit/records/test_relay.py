@@ -104,7 +104,7 @@ def test_records_stay_due_if_the_broker_is_unavailable(
     with monkeypatch.context() as patch:
         patch.setattr(relay, "publish", _refuse)
         assert relay_of_default.tick() == 0
-    assert "1 durable task could not be sent, and will be by a worker" in caplog.text
+    assert "1 durable task could not be sent. A worker retries" in caplog.text
     assert relay_of_default.tick() == 0  # the relay waits before it tries again
     backoff.stop()
     assert relay_of_default.tick() == 1

@@ -38,27 +38,33 @@ class Command(BaseCommand):
         """Add the command's options."""
         parser.add_argument("action", choices=list(_ACTIONS), nargs="?", default="list")
         parser.add_argument("ids", nargs="*", metavar="id", help="The ids of tasks.")
-        parser.add_argument("--database", help="The database; all that have records by default.")
-        parser.add_argument("--state", choices=State.values, help="Tasks in this state only.")
-        parser.add_argument("--task", help="Tasks of this name only.")
-        parser.add_argument("--unsent", action="store_true", help="Tasks that wait for a minute.")
-        parser.add_argument("--all", action="store_true", help="With retry or cancel: all of them.")
-        parser.add_argument("--limit", type=int, default=50, help="How many are listed.")
+        parser.add_argument(
+            "--database", help="The database. By default, all databases that have records."
+        )
+        parser.add_argument("--state", choices=State.values, help="Only tasks in this state.")
+        parser.add_argument("--task", help="Only tasks of this name.")
+        parser.add_argument(
+            "--unsent",
+            action="store_true",
+            help="Only tasks that should have been sent a minute ago.",
+        )
+        parser.add_argument("--all", action="store_true", help="With retry or cancel: all tasks.")
+        parser.add_argument("--limit", type=int, default=50, help="How many tasks to list.")
         parser.add_argument("--json", action="store_true", help="Write JSON, for programs.")
         parser.add_argument(
-            "--watch", action="store_true", help="With send: go on until it is interrupted."
+            "--watch", action="store_true", help="With send: continue until it is interrupted."
         )
         parser.add_argument(
             "--sent-for",
             type=float,
             metavar="SECONDS",
-            help="With resend: what was sent so many seconds ago, and has not ended.",
+            help="With resend: tasks that were sent so many seconds ago and have not ended.",
         )
         parser.add_argument(
             "--older-than",
             type=float,
             metavar="DAYS",
-            help="With purge: what ended so many days ago; the setting RECORDS_KEEP by default.",
+            help="With purge: tasks that ended so many days ago. By default, RECORDS_KEEP.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -78,27 +84,27 @@ class Command(BaseCommand):
 
     def _list(self, using: list[str], options: dict[str, Any]) -> None:
         """List records, the newest first."""
-        found = [
+        rows = [
             {**values, "database": alias, "created_at": values["created_at"].isoformat()}
-            for alias, records in _found(using, options)
+            for alias, records in _selected(using, options)
             for values in records.order_by("-created_at").values(*_SHOWN)[: options["limit"]]
         ]
         if options["json"]:
-            self.stdout.write(json.dumps(found))
+            self.stdout.write(json.dumps(rows))
             return
-        for each in found:
-            row = f" {each['model']} {each['row']}" if each["row"] else ""
-            first = each["error"].partition("\n")[0]
+        for values in rows:
+            row = f" {values['model']} {values['row']}" if values["row"] else ""
+            error = values["error"].partition("\n")[0]
             self.stdout.write(
-                f"{each['id']} {each['state']:8} {each['created_at']:.19} {each['task']}{row}"
-                f"{': ' if first else ''}{first}"
+                f"{values['id']} {values['state']:8} {values['created_at']:.19} {values['task']}"
+                f"{row}{': ' if error else ''}{error}"
             )
 
     def _count(self, using: list[str], options: dict[str, Any]) -> None:
         """Count records by state; exit with 1 if some should have been sent a minute ago."""
         counts = dict.fromkeys(State.values, 0)
         unsent = 0
-        for _, records in _found(using, options):
+        for _, records in _selected(using, options):
             for state, number in records.order_by().values_list("state").annotate(Count("pk")):
                 counts[state] += number
             unsent += records.unsent().count()
@@ -109,8 +115,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"{state:9}{number:10,}")
         if unsent:
             raise CommandError(
-                f"{unsent:,} tasks should have been sent a minute ago. Look whether the broker "
-                "answers, and whether a worker runs."
+                f"{unsent:,} tasks should have been sent a minute ago. Check that the broker "
+                "answers and that a worker is running."
             )
 
     def _retry(self, using: list[str], options: dict[str, Any]) -> None:
@@ -118,7 +124,7 @@ class Command(BaseCommand):
         self._change("will run again", lambda records: records.retry(), using, options)
 
     def _cancel(self, using: list[str], options: dict[str, Any]) -> None:
-        """Cancel tasks that have not begun."""
+        """Cancel tasks that have not started."""
         self._change("will not run", lambda records: records.cancel(), using, options)
 
     def _change(
@@ -130,21 +136,25 @@ class Command(BaseCommand):
     ) -> None:
         chosen = options["ids"] or options["state"] or options["task"] or options["unsent"]
         if not (chosen or options["all"]):
-            raise CommandError("Name ids, or --state, --task or --unsent, or say --all.")
-        self._tell(sum(change(records) for _, records in _found(using, options)), what, options)
+            raise CommandError(
+                "Give ids, --state, --task or --unsent, or give --all to select all tasks."
+            )
+        self._write_number(
+            sum(change(records) for _, records in _selected(using, options)), what, options
+        )
 
     def _purge(self, using: list[str], options: dict[str, Any]) -> None:
         """Delete records that ended long ago and have not failed."""
         days = conf.get("RECORDS_KEEP") if options["older_than"] is None else options["older_than"]
         age = timedelta(days=days)
-        number = sum(records.purge(age) for _, records in _found(using, options))
-        self._tell(number, "are deleted", options)
+        number = sum(records.purge(age) for _, records in _selected(using, options))
+        self._write_number(number, "are deleted", options)
 
     def _send(self, using: list[str], options: dict[str, Any]) -> None:
-        """Send messages that are due, once or until it is interrupted."""
+        """Send the messages that are due, once or until the command is interrupted."""
         app: Any = current_app
         if not options["watch"]:
-            self._tell(Relay(app, using).tick(), "are sent", options)
+            self._write_number(Relay(app, using).tick(), "are sent", options)
             return
         stopped = threading.Event()
         try:
@@ -155,16 +165,20 @@ class Command(BaseCommand):
     def _resend(self, using: list[str], options: dict[str, Any]) -> None:
         """Send messages again that a broker has lost."""
         if options["sent_for"] is None:
-            raise CommandError("Say with --sent-for how many seconds ago it was sent, at least.")
+            raise CommandError(
+                "Give --sent-for: how many seconds ago the tasks were sent, at least."
+            )
         age = timedelta(seconds=options["sent_for"])
-        self._tell(sum(resend(alias, age) for alias in using), "are sent again", options)
+        self._write_number(sum(resend(alias, age) for alias in using), "are sent again", options)
 
-    def _tell(self, number: int, what: str, options: dict[str, Any]) -> None:
-        told = json.dumps({"tasks": number}) if options["json"] else f"{number:,} tasks {what}."
-        self.stdout.write(told)
+    def _write_number(self, number: int, what: str, options: dict[str, Any]) -> None:
+        text = json.dumps({"tasks": number}) if options["json"] else f"{number:,} tasks {what}."
+        self.stdout.write(text)
 
 
-def _found(using: list[str], options: dict[str, Any]) -> Iterator[tuple[str, TaskRecordQuerySet]]:
+def _selected(
+    using: list[str], options: dict[str, Any]
+) -> Iterator[tuple[str, TaskRecordQuerySet]]:
     """Yield the records that the options select, by database."""
     for alias in using:
         records = TaskRecord.objects.using(alias).filter()
