@@ -55,9 +55,10 @@ def _decoded(message: Any) -> Any:
     try:
         return message.payload
     except ContentDisallowed as error:
+        reason = " ".join(f"{error!s:.200}".split())  # it names the content type
         if message.content_type == "application/x-python-serialize":
-            return InvalidMessage(f"{error!s:.200} Send it with serializer='cereal-pickle'.")
-        return InvalidMessage(f"{error!s:.200} Add its serializer to accept_content here.")
+            return InvalidMessage(f"{reason} Send it with serializer='cereal-pickle'.")
+        return InvalidMessage(f"{reason} Add its serializer to accept_content here.")
     except DecodeError as error:
         cause = error.args[0] if error.args else None
         if isinstance(cause, InvalidMessage):
@@ -88,7 +89,9 @@ def _error_in_canvas(
         return None
     try:
         if not isinstance(embed, LazyEmbed):  # which checks itself when it is read
-            values = {key: embed.get(key) for key in EMPTY_EMBED} if embed else {}
+            # What the embed lacks, Celery takes from the headers.
+            parts, headers = embed or {}, message.headers
+            values = {key: parts.get(key, headers.get(key)) for key in EMPTY_EMBED}
             check_embed(values, is_signed=False)
         if name.startswith("celery."):  # Celery's own tasks send signatures in their arguments
             check_forwarded([args, kwargs] if call is None else list(call.safe_view()))

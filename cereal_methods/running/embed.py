@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from .. import conf
 from ..exceptions import InvalidMessage
 from ..rows.container import ArgumentContainer
 from ..rows.text import for_json
@@ -24,7 +25,8 @@ def check_embed(embed: Any, *, is_signed: bool) -> None:
     """Raise ``InvalidMessage`` for an embed that Celery could not read, or may not send on.
 
     Signatures of a message that is not signed must not be sent by a serializer that signs: the
-    worker would sign the arguments of anybody who can write to the broker.
+    worker would sign the arguments of anybody who can write to the broker. Where signatures are
+    required, all serializers of this library sign, and any task could be the first of a canvas.
     """
     if not embed:
         return
@@ -36,6 +38,12 @@ def check_embed(embed: Any, *, is_signed: bool) -> None:
     ):
         raise InvalidMessage("The message embeds something that is not a canvas.")
     if not is_signed:
+        if conf.get("REQUIRE_SIGNED") and any(embed.values()):
+            raise InvalidMessage(
+                "The message is not signed, and embeds signatures, which this worker would sign: "
+                "CEREAL_METHODS['REQUIRE_SIGNED'] is True here. Send the first task of the canvas "
+                "with serializer='cereal-json'."
+            )
         check_forwarded(list(embed.values()))
 
 

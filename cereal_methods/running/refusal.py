@@ -28,13 +28,13 @@ def refuse(consumer: Any, name: str, message: Any, error: InvalidMessage) -> Non
     logger.error(
         "Task %s[%s] fails before it starts: %s If your own code sent it, compare the sender's "
         "versions and settings with this worker's; if not, find out who else can write to the "
-        "broker (queue %.100r, %d bytes of %.100s).",
+        "broker (queue %.100r, %d bytes of %s).",
         _on_one_line(name),
         _on_one_line(task_id),
         error,
         (message.delivery_info or {}).get("routing_key"),
         len(message.body or b""),
-        message.content_type,
+        _on_one_line(message.content_type),
     )
     message.reject_log_error(logger, consumer.connection_errors)
     if isinstance(task_id, str) and 0 < len(task_id) <= envelopes.MAX_LENGTH:

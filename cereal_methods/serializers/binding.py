@@ -16,11 +16,17 @@ from typing import Any, Final, TypeAlias
 #: The headers of a message that its body repeats, in this order.
 HEADERS: Final = ("task", "id", "expires")
 
-#: The embed of a body, by which the body is recognized, the headers of its message, and the same
-#: of the message before: a receiver of the signal may send a message of its own.
-_Publishing: TypeAlias = tuple[Any, Mapping[str, Any], Any]
+#: The embed of a body, by which the body is recognized, and the headers of its message.
+_Publishing: TypeAlias = tuple[Any, Mapping[str, Any]]
 
-_publishing: Final[ContextVar[_Publishing | None]] = ContextVar("publishing", default=None)
+#: The messages whose bodies have not been encoded yet, the last first; and whether the first of
+#: them has been. Receivers of the signal may send messages of their own.
+_publishing: Final[ContextVar[tuple[bool, tuple[_Publishing, ...]]]] = ContextVar(
+    "publishing", default=(False, ())
+)
+
+#: The most of these messages. Nobody says that another serializer has encoded a body.
+_MOST: Final = 16
 
 _json_name: Final = lru_cache(maxsize=1000)(json_text)  # of tasks, which are few
 
@@ -31,17 +37,18 @@ def remember(body: Any = None, headers: Any = None, **kwargs: Any) -> None:
     A receiver of ``before_task_publish``.
     """
     if type(body) is tuple and len(body) == 3:
-        previous = _publishing.get()
-        _publishing.set((body[2], headers, previous and (*previous[:2], None)))
+        is_encoded, before = _publishing.get()
+        before = before[1:_MOST] if is_encoded else before[: _MOST - 1]
+        _publishing.set((False, ((body[2], headers), *before)))
 
 
 def binding_of(body: Any) -> str:
     """Return the JSON of what a call's body is for, or ``""`` if it is not published by Celery."""
-    publishing = _publishing.get()
-    while publishing is not None:
-        embed, headers, publishing = publishing
+    _, publishing = _publishing.get()
+    for position, (embed, headers) in enumerate(publishing):
         if embed is body[-1]:
-            _publishing.set(publishing)
+            # It stays for the moment: Celery may encode a body again that it could not publish.
+            _publishing.set((True, publishing[position:]))
             return binding(headers)
     return ""
 

@@ -55,7 +55,9 @@ def with_signature(name: str, line: str, content: bytes) -> str:
 
 def has_signature(line: Any) -> bool:
     """Whether a header line, as text or bytes, ends with a signature, which may be wrong."""
-    return bool(line[-_LENGTH:].startswith(_FIELD if isinstance(line, str) else _FIELD_BYTES))
+    end = line[-_LENGTH:]
+    # The consumer asks this of bytes, and who verifies it of text: ASCII is as long in both.
+    return end.isascii() and bool(end.startswith(_FIELD if isinstance(line, str) else _FIELD_BYTES))
 
 
 def without_signature(line: str) -> str:
@@ -72,7 +74,7 @@ def is_signed_by_us(name: str, line: str, content: bytes) -> bool:
         signature = bytes.fromhex(line[len(_FIELD) - _LENGTH : -2])
     except ValueError:
         return False
-    signed = b"\n".join((without_signature(line).encode(), content))
+    signed = b"\n".join((as_bytes(without_signature(line)), content))
     return verify(signature, f"{name}:".encode(), signed)
 
 
@@ -157,9 +159,9 @@ def _derive(secret: str | bytes) -> bytes:
     return hmac.digest(as_bytes(secret), _PURPOSE, "sha256")
 
 
-def as_bytes(secret: str | bytes) -> bytes:
-    """Return the bytes of a key. Never fails, because error pages would show the key.
+def as_bytes(text: str | bytes) -> bytes:
+    """Return the bytes of a key or a header line. Never fails: error pages would show the key.
 
     Strings from the environment contain lone surrogates for bytes that are not UTF-8.
     """
-    return secret.encode("utf-8", "surrogatepass") if isinstance(secret, str) else secret
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text

@@ -42,7 +42,9 @@ class Kept(NamedTuple):
     content_encoding: str
     headers: dict[str, Any]
 
-    def send(self, body: Any = None, content_type: str = "", **headers: Any) -> Any:
+    def send(
+        self, body: Any = None, content_type: str = "", content_encoding: str = "", **headers: Any
+    ) -> Any:
         """Send it to the worker, with a new id for a result of its own if the id changes."""
         if "id" in headers:
             headers["id"] = uuid()
@@ -52,17 +54,29 @@ class Kept(NamedTuple):
                 self.body if body is None else body,
                 routing_key=app.conf.task_default_queue,
                 content_type=content_type or self.content_type,
-                content_encoding=self.content_encoding,
+                content_encoding=content_encoding or self.content_encoding,
                 headers=headers,
                 correlation_id=headers["id"],
             )
         return app.AsyncResult(headers["id"])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def aside() -> Iterator[None]:
+    yield
+    with app.connection_for_write() as connection:
+        connection.default_channel.queue_delete(ASIDE)
+
+
 @contextmanager
 def signing_all() -> Iterator[None]:
-    with override_settings(CEREAL_METHODS={**settings.CEREAL_METHODS, "SIGN_ALL": True}):
-        yield
+    unlock: Any = app.tasks["celery.chord_unlock"]  # has read CELERY_TASK_SERIALIZER already
+    before, unlock.serializer, unlock._exec_options = unlock.serializer, "cereal-json", None
+    try:
+        with override_settings(CEREAL_METHODS={**settings.CEREAL_METHODS, "SIGN_ALL": True}):
+            yield
+    finally:
+        unlock.serializer, unlock._exec_options = before, None
 
 
 def keep(method: Any, *args: Any, **options: Any) -> Kept:
@@ -70,8 +84,9 @@ def keep(method: Any, *args: Any, **options: Any) -> Kept:
     method.apply_async(args, queue=ASIDE, **options)
     with app.connection_for_read() as connection:
         queue = Queue(ASIDE)(connection.default_channel)
-        message = queue.get(no_ack=True, accept=app.conf.accept_content)
-        queue.delete()
+        message = None
+        while message is None:  # RabbitMQ's arrives a moment later
+            message = queue.get(no_ack=True, accept=app.conf.accept_content)
     return Kept(message.body, message.content_type, message.content_encoding, message.headers)
 
 
@@ -85,7 +100,8 @@ def worker(start_worker: Callable[..., Worker]) -> Iterator[Worker]:
 
 @pytest.fixture(scope="module")
 def strict_worker(start_worker: Callable[..., Worker]) -> Iterator[Worker]:
-    found = start_worker("--pool=prefork", "-c1", TEST_REQUIRE_SIGNED="1", TEST_REQUIRE_BOUND="1")
+    required = {"TEST_REQUIRE_SIGNED": "1", "TEST_REQUIRE_BOUND": "1"}
+    found = start_worker("--pool=prefork", "-c1", TEST_TASK_SERIALIZER="cereal-json", **required)
     yield found
     found.__exit__()
 
@@ -110,6 +126,18 @@ def test_a_message_does_not_run_as_what_it_was_not_signed_for(
     result = message.send(**headers)
 
     with pytest.raises(SignatureMismatch, match=f"was signed for another {name}"):
+        result.get(timeout=SECONDS)
+    assert worker.events() == []
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "unicode_escape"])
+def test_nor_does_one_that_the_brokers_client_gives_as_text(worker: Worker, encoding: str) -> None:
+    # RabbitMQ's decodes bodies by the content_encoding of their message.
+    message = keep(Order.objects.create().trace, "dhl")
+
+    result = message.send(content_encoding=encoding, id="another")
+
+    with pytest.raises(InvalidMessage):
         result.get(timeout=SECONDS)
     assert worker.events() == []
 
@@ -151,6 +179,37 @@ def test_nothing_unsigned_runs_where_signatures_are_required(
         result = keep(method, *args, serializer=serializer).send()
         with pytest.raises(InvalidMessage, match="REQUIRE_SIGNED"):
             result.get(timeout=SECONDS)
+
+
+@pytest.mark.parametrize("in_headers", [False, True])
+def test_an_unsigned_message_of_another_task_makes_a_worker_sign_nothing_there(
+    strict: Worker, in_headers: bool
+) -> None:
+    message = keep(plain, 5)
+    asked = {"chain": [dict(Order.objects.create(number="7").trace.si("dhl").clone())]}
+    body = dumps([[5], {}, {} if in_headers else asked], "json")[2]
+
+    result = message.send(body, **(asked if in_headers else {}))
+
+    with pytest.raises(InvalidMessage, match="embeds signatures"):
+        result.get(timeout=SECONDS)
+    assert message.send(id="another").get(timeout=SECONDS) == ["plain", 5]
+    assert strict.events() == []
+
+
+@pytest.mark.parametrize("serializer", ["cereal-json", "cereal-yaml", "cereal-msgpack"])
+def test_nothing_runs_there_with_what_is_a_signature_only_in_bytes(
+    strict: Worker, serializer: str
+) -> None:
+    with signing_all():
+        message = keep(Order.objects.create().trace, "dhl", serializer=serializer)
+    body = message.body if isinstance(message.body, bytes) else message.body.encode()
+    line, _, blobs = body.partition(b"\n")
+
+    result = message.send(line[:-66] + "\xe9".encode() * 32 + b'"}\n' + blobs)
+
+    with pytest.raises(InvalidMessage, match="REQUIRE_SIGNED"):
+        result.get(timeout=SECONDS)
 
 
 def test_a_signed_body_without_its_signature_does_not_run_there(strict: Worker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,15 @@ def test_a_message_with_other_headers_is_refused(
 
     assert type(error) is SignatureMismatch
     assert f"was signed for another {names}." in str(error)
+
+
+def test_a_body_that_the_brokers_client_gives_as_text_is_compared(message: Any) -> None:
+    # RabbitMQ's does so if the content_encoding of a message says latin-1.
+    message.body = message.body.decode("latin-1")
+
+    assert error_in(message, message.headers["task"]) is None
+    message.headers["id"] = "another"
+    assert type(error_in(message, message.headers["task"])) is SignatureMismatch
 
 
 def test_headers_that_a_body_is_not_for_are_no_matter(message: Any) -> None:
@@ -106,3 +116,49 @@ def test_a_signed_message_of_any_format_is_taken_and_compared(serializer: str, s
     assert error_in(message, plain.name, needs_signature=True) is None
     message.headers["id"] = "another"
     assert type(error_in(message, plain.name)) is SignatureMismatch
+
+
+@override_settings(CEREAL_METHODS={"SIGN_ALL": True})
+@pytest.mark.parametrize("serializer", ["cereal-json", "cereal-yaml", "cereal-msgpack"])
+def test_a_signature_that_is_as_long_only_in_bytes_is_none(serializer: str, sent: Sent) -> None:
+    plain.apply_async((5,), serializer=serializer)
+    (message,) = sent()
+    body = message.body if isinstance(message.body, bytes) else message.body.encode()
+    line, _, blobs = body.partition(b"\n")
+    message.body = line[:-66] + "\xe9".encode() * 32 + b'"}\n' + blobs
+
+    error = error_in(message, plain.name, needs_signature=True)
+
+    assert "REQUIRE_SIGNED" in str(error)
+
+
+@override_settings(CEREAL_METHODS={"REQUIRE_SIGNED": True})
+@pytest.mark.parametrize("name", ["callbacks", "errbacks", "chain", "chord"])
+@pytest.mark.parametrize("in_headers", [False, True])
+def test_what_an_unsigned_message_embeds_is_not_signed(
+    in_headers: bool, name: str, sent: Sent
+) -> None:
+    plain.apply_async((5,), serializer="json")
+    (message,) = sent()
+    assert error_in(message, plain.name) is None
+    signature = {"task": "shop.refund"} if name == "chord" else ["shop.refund"]
+    canvas = {name: signature}
+    message.headers.update(canvas if in_headers else {})
+    message.body = json.dumps([[5], {}, {} if in_headers else canvas])
+    message._decoded_cache = None
+
+    error = error_in(message, plain.name)
+
+    assert "REQUIRE_SIGNED" in str(error)
+
+
+@pytest.mark.parametrize("name", ["callbacks", "errbacks", "chain"])
+def test_a_canvas_in_the_headers_is_checked_as_the_one_in_the_body(name: str, sent: Sent) -> None:
+    plain.apply_async((5,), serializer="json")
+    (message,) = sent()
+    message.headers[name] = [{"task": plain.name, "options": {"serializer": "cereal-pickle"}}]
+    assert error_in(message, plain.name) is None  # which the body says is empty
+    message.body = json.dumps([[5], {}, {}])
+    message._decoded_cache = None
+
+    assert "serializer='cereal-pickle'" in str(error_in(message, plain.name))

@@ -192,6 +192,19 @@ def test_an_id_cannot_add_lines_to_the_log(
     assert f"[a Task b{'c' * 92}]" in record.getMessage()
 
 
+def test_a_content_type_cannot_add_lines_to_the_log(
+    consumer: Consumer, caplog: pytest.LogCaptureFixture
+) -> None:
+    received = message("[]", "json")
+    received.content_type = "a\nTask b" + "c" * 5000
+
+    consumer.receive(received)
+
+    (record,) = caplog.records
+    assert "\n" not in record.getMessage()
+    assert len(record.getMessage()) < 1000
+
+
 def test_a_message_without_an_id_stores_no_state(
     consumer: Consumer, caplog: pytest.LogCaptureFixture
 ) -> None:

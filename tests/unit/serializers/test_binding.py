@@ -11,10 +11,12 @@ import pytest
 from celery import chain, group
 from celery.signals import before_task_publish
 from django.test import override_settings
+from kombu import Producer
 from kombu.serialization import dumps
 
 from cereal_methods.exceptions import SignatureMismatch
 from cereal_methods.serializers.binding import binding
+from cereal_methods.serializers.signing import has_signature
 from tests.celery import app
 from tests.shop.models import Order
 from tests.shop.tasks import plain
@@ -100,6 +102,48 @@ def test_a_receiver_may_send_a_message_of_its_own(
         assert header_of(more)["for"] == bound_headers(more)
 
 
+@pytest.mark.parametrize("serializer", ["cereal-pickle", "json"])
+def test_a_receiver_may_send_several_messages(serializer: str, sent: Sent, order: Order) -> None:
+    # Each of them is sent while that before it is published.
+    names = [order.ship.name, "first", "second", "third"]
+
+    def send_more(sender: Any = None, **kwargs: Any) -> None:
+        for name in names[names.index(sender) + 1 :][:1] * 2:
+            app.send_task(name, serializer=serializer)
+
+    before_task_publish.connect(send_more)
+    try:
+        order.ship.delay("dhl")
+    finally:
+        before_task_publish.disconnect(send_more)
+
+    *more, message = sent()
+    assert len(more) == 2 + 4 + 8
+    assert header_of(message)["for"] == bound_headers(message)
+    for each in more if serializer == "cereal-pickle" else ():
+        assert header_of(each)["for"] == bound_headers(each)
+
+
+def test_a_body_that_is_encoded_again_is_for_the_same_message(
+    sent: Sent, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As Celery does if it could not publish a callback.
+    publish = Producer.publish
+
+    def publish_twice(*args: Any, **kwargs: Any) -> Any:
+        publish(*args, **kwargs)
+        return publish(*args, **kwargs)
+
+    monkeypatch.setattr(Producer, "publish", publish_twice)
+
+    order.ship.delay("dhl")
+
+    messages = sent()
+    assert len(messages) == 2
+    for message in messages:
+        assert header_of(message)["for"] == bound_headers(message)
+
+
 def test_a_body_that_celery_does_not_publish_is_for_no_message(order: Order) -> None:
     order.ship.delay("dhl")  # whose headers are not taken for another body
 
@@ -152,6 +196,35 @@ def test_a_changed_body_does_not_match_its_signature(sent: Sent, order: Order) -
         changed = type(call)(call.decoder, body)
         assert not changed.frame().is_signed
         assert type(changed.error) is SignatureMismatch
+
+
+@SIGNED
+@pytest.mark.parametrize("text", ["\xe9" * 32, "\ud800" * 64], ids=["of-two-bytes", "surrogates"])
+def test_a_signature_of_other_characters_is_none(text: str, sent: Sent, order: Order) -> None:
+    order.ship.apply_async(("dhl",), serializer="cereal-json")
+    (message,) = sent()
+    call = message.payload[0].call
+    line, _, blobs = call.body.decode().partition("\n")
+    body = f'{line[:-66]}{text}"}}\n{blobs}'
+
+    changed = type(call)(call.decoder, body)
+
+    assert not has_signature(body.partition("\n")[0])
+    assert not has_signature(body.partition("\n")[0].encode("utf-8", "surrogatepass"))
+    assert not changed.frame().is_signed
+
+
+@SIGNED
+def test_a_line_that_utf_8_cannot_carry_has_no_signature_of_ours(sent: Sent, order: Order) -> None:
+    order.ship.apply_async(("dhl",), serializer="cereal-json")
+    (message,) = sent()
+    call = message.payload[0].call
+    body = call.body.decode().replace('"this":', '"\ud800":')
+
+    changed = type(call)(call.decoder, body)
+
+    assert not changed.frame().is_signed
+    assert type(changed.error) is SignatureMismatch
 
 
 @pytest.mark.parametrize("signs_all", [False, True])
