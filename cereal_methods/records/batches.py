@@ -26,7 +26,7 @@ from .taking import Taken
 
 if TYPE_CHECKING:
     from ..rows.reference import ModelReference
-    from .sending import Kept
+    from .sending import PreparedTask
 
 logger = logging.getLogger("cereal_methods")
 
@@ -48,7 +48,7 @@ class RowRun:
         self.task, self.request, self.call = task, request, call
         self.delivery = Delivery(task, request, reference)
         self.taken = Taken(turn=-1)  # its first message has turn 0
-        self.following: Kept | None = None
+        self.following: PreparedTask | None = None
         self._started_at = timezone.now()
 
     def run(self) -> Any:

@@ -18,7 +18,7 @@ from .templates import Template
 
 if TYPE_CHECKING:
     from .messages import Message
-    from .sending import Kept, Sending
+    from .sending import PreparedTask, Sending
 
 #: How many records are inserted with one statement.
 CHUNK: Final = 1000
@@ -87,7 +87,7 @@ class _Pending:
 class Collector:
     """Collects the tasks that are sent during a block."""
 
-    def collect(self, using: str, sending: Sending, kept: Kept) -> None:
+    def collect(self, using: str, sending: Sending, prepared: PreparedTask) -> None:
         """Take a task's record and its message."""
         raise NotImplementedError
 
@@ -99,30 +99,30 @@ class _Bulk(Collector):
         self._task = task
         self._transactions = transactions
         self._pending: dict[str, _Pending] = {}
-        self._last: tuple[str, Sending, Kept] | None = None
+        self._last: tuple[str, Sending, PreparedTask] | None = None
         #: The template of each database, or None if the database has none.
         self.templates: dict[str, Template | None] = {}
 
-    def collect(self, using: str, sending: Sending, kept: Kept) -> None:
+    def collect(self, using: str, sending: Sending, prepared: PreparedTask) -> None:
         """Take a record and a message that ``apply_async`` has made."""
-        self._last = using, sending, kept
-        self._hold(self._pending_of(using), kept, kept.record, kept.message)
+        self._last = using, sending, prepared
+        self._hold(self._pending_of(using), prepared, prepared.record, prepared.message)
 
     def add(self, reference: Reference, template: Template, task_id: str, text: str) -> None:
         """Add a record and a message that a template makes."""
         pending = self._pending_of(reference.using)
         record = template.record(task_id, reference, text)
-        is_held = template.kept.is_due and pending.number < HELD
+        is_held = template.prepared.is_due and pending.number < HELD
         message = template.message(record, text) if is_held else None
-        self._hold(pending, template.kept, record, message)
+        self._hold(pending, template.prepared, record, message)
 
     def find_template(self, reference: Reference) -> None:
         """Find out whether the last message is a template for others of its database."""
         using = reference.using
         if using in self.templates or self._last is None or self._last[0] != using:
             return
-        _, sending, kept = self._last
-        self.templates[using] = Template.of(sending, kept, reference)
+        _, sending, prepared = self._last
+        self.templates[using] = Template.of(sending, prepared, reference)
 
     def write(self) -> None:
         """Insert the remaining records."""
@@ -140,13 +140,13 @@ class _Bulk(Collector):
         return pending
 
     def _hold(
-        self, pending: _Pending, kept: Kept, record: NewRecord, message: Message | None
+        self, pending: _Pending, prepared: PreparedTask, record: NewRecord, message: Message | None
     ) -> None:
         pending.records.append(record)
-        if kept.is_due and message is not None and pending.number < HELD:
+        if prepared.is_due and message is not None and pending.number < HELD:
             pending.held.append((record, message))
             pending.number += 1
-        elif kept.is_due:
+        elif prepared.is_due:
             record.send_at = record.created_at  # workers send it as soon as it is committed
 
     def _insert(self, using: str, pending: _Pending) -> None:

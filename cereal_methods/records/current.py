@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from .deliveries import Delivery
-    from .sending import Kept
+    from .sending import PreparedTask
     from .taking import Taken
 
 
@@ -17,7 +17,7 @@ class CurrentRun(Protocol):
     delivery: Delivery
     taken: Taken
     #: A retry, or a durable task that replaces this one; recorded when the method has ended.
-    following: Kept | None
+    following: PreparedTask | None
 
     @property
     def is_unavailable(self) -> bool:

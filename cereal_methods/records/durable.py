@@ -35,7 +35,7 @@ class Records:
 
         return running.Run(task, request, rows, call, divide_at_once).run()
 
-    def keeps(self, app: Any, canvas: Mapping[str, Any]) -> bool:
+    def records_canvas(self, app: Any, canvas: Mapping[str, Any]) -> bool:
         """Whether all tasks of a canvas that are sent at once are durable."""
         return all(_is_durable(app, part) for part in _first(canvas))
 

@@ -1,4 +1,4 @@
-"""A task's message as Celery would publish it. It is kept, and published later."""
+"""A task's message as Celery would publish it, stored and published later."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kombu.utils.json import loads as load_json
 
 from ..results.messages import RECORD
 
-#: The options of ``Producer.publish`` that concern one attempt to publish, and are not kept.
+#: The options of ``Producer.publish`` that concern one attempt to publish, and are not stored.
 _TRANSIENT_OPTIONS: Final = ("retry", "retry_policy", "timeout", "confirm_timeout", "expiration")
 
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
@@ -82,7 +82,7 @@ class Message:
         ]
 
     def publish(self, producer: Any) -> None:
-        """Publish it; its queues have been declared."""
+        """Publish the message. Its queues must have been declared."""
         producer.publish(
             self.body,
             content_type=self.content_type,
@@ -94,15 +94,15 @@ class Message:
         )
 
 
-class Keeper:
-    """A producer for Celery that keeps the message instead of publishing it."""
+class MessageCapture:
+    """A producer for Celery that captures the message instead of publishing it."""
 
     def __init__(self) -> None:
         self.message: Message | None = None
         #: What the message's body was encoded from, and by which serializer.
         self.call: Any = None
         self.serializer = ""
-        #: Celery asks the producer's connection which errors are the broker's; there are none.
+        #: Celery asks the producer's connection which errors are the broker's. There are none.
         self.connection = self
 
     @contextmanager
@@ -110,7 +110,7 @@ class Keeper:
         yield
 
     def publish(self, body: Any, **options: Any) -> None:
-        """Encode and keep the first message, which is the task's; events about it follow."""
+        """Encode and capture the first message, which is the task's. Events about it follow."""
         if self.message is not None:
             return
         for name in _TRANSIENT_OPTIONS:
@@ -137,15 +137,17 @@ class Keeper:
         )
 
 
-def keep_message(
+def capture_message(
     publish: Callable[..., Any], *args: Any, **options: Any
-) -> tuple[Any, Keeper, Message]:
-    """Call a task's ``apply_async`` with a keeper; return its result, the keeper and the message.
+) -> tuple[Any, MessageCapture, Message]:
+    """Capture the message of ``apply_async``; return its result, the capture and the message.
 
-    Raises ``TypeError`` if it has not published a message.
+    Raises ``TypeError`` if ``apply_async`` has not used the producer that it was given.
     """
-    keeper = Keeper()
-    result = publish(*args, producer=keeper, **options)
-    if keeper.message is None:
-        raise TypeError("The apply_async of the task's class has not used the producer it got.")
-    return result, keeper, keeper.message
+    capture = MessageCapture()
+    result = publish(*args, producer=capture, **options)
+    if capture.message is None:
+        raise TypeError(
+            "The apply_async of the task's class has not used the producer that it was given."
+        )
+    return result, capture, capture.message

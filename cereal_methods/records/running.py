@@ -31,7 +31,7 @@ from .verdicts import Verdict, elsewhere, verdict
 
 if TYPE_CHECKING:
     from ..rows.reference import Reference
-    from .sending import Kept
+    from .sending import PreparedTask
 
 #: The function that ends a delivery that does not run, the method's result, and its replacement.
 _Outcome = tuple[Verdict | None, Any, Replaced | None]
@@ -66,7 +66,7 @@ class Run:
         self.taken = taking.Taken()
         self.started_at: datetime | None = None
         #: A retry, or a durable task that replaces this one; recorded when the method has ended.
-        self.following: Kept | None = None
+        self.following: PreparedTask | None = None
         #: Whether the record's database is unavailable, so that messages go to the broker.
         self.is_unavailable = False
         #: Calls that send a replacement after the transaction.

@@ -1,4 +1,4 @@
-"""Recording what is sent: in the caller's transaction, with the message that Celery has made."""
+"""Recording durable tasks, with their messages, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .current import current
 from .databases import database_of
 from .fields import LONGEST_ID
 from .inserting import NewRecord, insert
-from .messages import Message, keep_message
+from .messages import Message, capture_message
 from .moments import due, expiry
 from .outboxes import send_on_commit
 from .querysets import row_of
@@ -26,21 +26,21 @@ from .querysets import row_of
 if TYPE_CHECKING:
     from .bulks import Collector
 
-#: How long workers leave a message to the process that has recorded it.
+#: How long workers wait for the process that recorded a message to send it.
 GRACE: Final = timedelta(seconds=1)
 
-#: The first turn of a task that replaces another under its id.
+#: The first turn of a task that replaces another one and has its id.
 _NESTED: Final = 1_000_000
 
 
 @dataclass(slots=True)
-class Kept:
-    """A task's record and message, before they are written and sent."""
+class PreparedTask:
+    """A task's record and message, before the record is inserted and the message is sent."""
 
     record: NewRecord
     message: Message
     result: Any
-    #: Whether it is sent when its transaction commits. Otherwise the relay sends it later.
+    #: Whether the commit sends the message. Otherwise the relay sends it later.
     is_due: bool
     #: What the body was encoded from, and by which serializer.
     call: Any
@@ -58,10 +58,10 @@ class Sending:
     kwargs: Any
     options: dict[str, Any]
 
-    def keep(self, **changes: Any) -> Kept:
-        """Return the record and the message. Nothing is written or sent yet."""
+    def prepare(self, **changes: Any) -> PreparedTask:
+        """Return the record and the message. Nothing is inserted or sent yet."""
         options = {**self.options, **changes}
-        return keep(self.publish, self.task, self.args, self.kwargs, options)
+        return prepare(self.publish, self.task, self.args, self.kwargs, options)
 
 
 def send(
@@ -76,30 +76,30 @@ def send(
     if run is not None and is_following:
         using = run.delivery.using
     sending = Sending(publish, task, args, kwargs, options)
-    kept = sending.keep()
-    kept.record.model, kept.record.row = row_of(reference)
+    prepared = sending.prepare()
+    prepared.record.model, prepared.record.row = row_of(reference)
     if run is not None and is_following:
         turn = run.taken.turn + 1
-    else:  # a task that replaces another may have its id, and is told from it by the turn
-        turn = (kept.message.headers.get("replaced_task_nesting") or 0) * _NESTED
-    kept.record.turn = turn
-    kept.message.headers[RECORD] = [using, turn]
+    else:  # a task that replaces another one may have its id, but not its turn
+        turn = (prepared.message.headers.get("replaced_task_nesting") or 0) * _NESTED
+    prepared.record.turn = turn
+    prepared.message.headers[RECORD] = [using, turn]
     collector: Collector | None = getattr(_collecting, "collector", None)
     if run is not None and is_following:
-        run.following = kept
+        run.following = prepared
     elif collector is not None:
-        collector.collect(using, sending, kept)
+        collector.collect(using, sending, prepared)
     else:
-        insert(using, [kept.record])
-        if kept.is_due:
-            send_on_commit(task.app, using, [kept.message])
-    return kept.result
+        insert(using, [prepared.record])
+        if prepared.is_due:
+            send_on_commit(task.app, using, [prepared.message])
+    return prepared.result
 
 
-def keep(
+def prepare(
     publish: Callable[..., Any], task: Any, args: Any, kwargs: Any, options: dict[str, Any]
-) -> Kept:
-    """Return a task's record and message. Nothing is written or sent yet."""
+) -> PreparedTask:
+    """Return a task's record and message. Nothing is inserted or sent yet."""
     task_id = options.get("task_id") or uuid()
     if not isinstance(task_id, str) or len(task_id) > LONGEST_ID:
         raise InvalidModelTask(
@@ -113,15 +113,15 @@ def keep(
     # The worker obeys the header, which has the true value.
     headers = dict(options.get("headers") or {})
     ignored = options.get("ignore_result", task.ignore_result)
-    is_kept = not headers.setdefault("ignore_result", ignored)  # a retry repeats the header
+    is_stored = not headers.setdefault("ignore_result", ignored)  # a retry repeats the header
     for name in (CRASHES, ENDED):  # headers of the message that a retry repeats
         headers.pop(name, None)
     options.update(task_id=task_id, headers=headers, ignore_result=True, retry=False)
     for name in ("producer", "connection"):
         options.pop(name, None)
-    result, keeper, message = keep_message(publish, args, kwargs, **options)
+    result, capture, message = capture_message(publish, args, kwargs, **options)
     if hasattr(result, "ignored"):
-        result.ignored = not is_kept
+        result.ignored = not is_stored
     is_due = send_at is None or send_at <= now
     record = NewRecord(
         id=task_id,
@@ -132,7 +132,7 @@ def keep(
         envelope=message.envelope(),
         body=message.body,
     )
-    return Kept(record, message, result, is_due, keeper.call, keeper.serializer)
+    return PreparedTask(record, message, result, is_due, capture.call, capture.serializer)
 
 
 @contextmanager

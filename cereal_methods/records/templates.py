@@ -20,7 +20,7 @@ from .querysets import row_of
 
 if TYPE_CHECKING:
     from .inserting import NewRecord
-    from .sending import Kept, Sending
+    from .sending import PreparedTask, Sending
 
 #: A function that returns the encoded body for a row and for the headers of its message.
 _Encode = Callable[[Reference, Mapping[str, Any]], bytes]
@@ -57,7 +57,7 @@ class _Marked:
 class Template:
     """A message and its record, with marks in the place of a row's id and text."""
 
-    kept: Kept
+    prepared: PreparedTask
     encode: _Encode
     #: The headers that a signed body is for, without the id.
     bound: dict[str, Any]
@@ -68,7 +68,7 @@ class Template:
     properties: _Marked
 
     @classmethod
-    def of(cls, sending: Sending, sent: Kept, reference: Reference) -> Template | None:
+    def of(cls, sending: Sending, sent: PreparedTask, reference: Reference) -> Template | None:
         """Return the template of what was sent for a row, or None if there is none.
 
         There is no template if code outside Celery takes part in sending, because it could treat
@@ -78,15 +78,15 @@ class Template:
         if not is_sent_by_celery_alone(sending.task, sending.publish, beside=(remember,)):
             return None
         id_mark, text_mark = uuid(), uuid()
-        kept = sending.keep(task_id=id_mark, argsrepr=text_mark)
-        message = kept.message
+        prepared = sending.prepare(task_id=id_mark, argsrepr=text_mark)
+        message = prepared.message
         if "compression" in message.headers:
             return None
-        kept.record.turn = sent.record.turn
+        prepared.record.turn = sent.record.turn
         message.headers[RECORD] = sent.message.headers[RECORD]
         template = cls(
-            kept,
-            _encoder(kept),
+            prepared,
+            _encoder(prepared),
             {name: message.headers.get(name) for name in HEADERS},
             id_mark,
             text_mark,
@@ -103,7 +103,7 @@ class Template:
     def record(self, task_id: str, reference: Reference, text: str) -> NewRecord:
         """Return a row's record; ``text`` is that of the task's arguments."""
         model, row = row_of(reference)
-        like = self.kept.record
+        like = self.prepared.record
         return type(like)(
             task_id,
             like.task,
@@ -122,7 +122,7 @@ class Template:
 
     def message(self, record: NewRecord, text: str) -> Message:
         """Return the message of a record that ``record`` has returned."""
-        like = self.kept.message
+        like = self.prepared.message
         return Message(
             record.body,
             like.content_type,
@@ -135,10 +135,10 @@ class Template:
         )
 
 
-def _encoder(kept: Kept) -> _Encode:
+def _encoder(prepared: PreparedTask) -> _Encode:
     """Return the function that encodes the body of a message for a row."""
-    args, kwargs, embed = kept.call
-    encoding, serializer = kept.message.content_encoding, kept.serializer
+    args, kwargs, embed = prepared.call
+    encoding, serializer = prepared.message.content_encoding, prepared.serializer
     own = format_of(serializer)
     write = own and own.row_body_writer(args, kwargs, embed, serializer)
 

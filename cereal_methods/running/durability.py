@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 APP: Final = "cereal_methods.records"
 
 
-#: A durable batch whose process has died so often is divided.
+#: How many times a durable batch may end its process before it is divided.
 DIVIDED: Final = 2
 
 
@@ -90,7 +90,7 @@ class Durability(Protocol):
         Raises what ``call`` raises, or ``TransactionLost``.
         """
 
-    def keeps(self, app: Any, canvas: Mapping[str, Any]) -> bool:
+    def records_canvas(self, app: Any, canvas: Mapping[str, Any]) -> bool:
         """Whether every task of a canvas that is sent at once is durable."""
 
 
@@ -101,34 +101,34 @@ _off: list[int] = []
 
 
 def register(durability: Durability) -> None:
-    """Let ``durability`` record the durable tasks of this process."""
+    """Use ``durability`` to record the durable tasks of this process."""
     _registered[:] = [durability]
 
 
 def installed(name: str) -> Durability:
-    """Return what records durable tasks. Raises ``InvalidModelTask`` if nothing does."""
+    """Return what records durable tasks. Raises ``InvalidModelTask`` if no app does."""
     if not _registered:
         raise missing(name)
     return _registered[0]
 
 
-def keeps(app: Any, canvas: Mapping[str, Any]) -> bool:
-    """Whether a canvas is recorded in the transaction in which it is sent."""
-    return bool(_registered) and is_on(app) and _registered[0].keeps(app, canvas)
+def records_canvas(app: Any, canvas: Mapping[str, Any]) -> bool:
+    """Whether a canvas is recorded in the transaction that sends it."""
+    return bool(_registered) and is_on(app) and _registered[0].records_canvas(app, canvas)
 
 
 def is_on(app: Any) -> bool:
-    """Whether an app's durable tasks are recorded: not in eager mode, nor under the recorder."""
+    """Whether an app's durable tasks are recorded: not in eager mode or under the recorder."""
     return not is_off(app) and not app.conf.task_always_eager
 
 
 def is_off(app: Any) -> bool:
-    """Whether an app's durable tasks were turned off, whatever its settings are."""
+    """Whether ``turn_off`` has turned off an app's durable tasks."""
     return id(app) in _off
 
 
 def turn_off(app: Any) -> Callable[[], None]:
-    """Send an app's durable tasks on commit, without records; return what ends that."""
+    """Send an app's durable tasks on commit, without records. Return what turns them on again."""
     _off.append(id(app))
     return functools.partial(_off.remove, id(app))
 
@@ -150,7 +150,7 @@ def check_single(task: Any) -> None:
 
 
 def check(name: str) -> None:
-    """Raise ``InvalidModelTask`` if it is known that nothing records durable tasks."""
+    """Raise ``InvalidModelTask`` if the app that records durable tasks is not installed."""
     if apps.apps_ready and not apps.is_installed(APP):
         raise missing(name)
 
@@ -158,7 +158,7 @@ def check(name: str) -> None:
 def missing(name: str) -> InvalidModelTask:
     """Return the error of a durable task in a project without the app that records it."""
     return InvalidModelTask(
-        f"{name} is durable, and nothing keeps durable tasks here. Add {APP!r} to INSTALLED_APPS "
-        "and run migrate, or take durable=True away.",
+        f"{name} is durable, but no app records durable tasks here. Add {APP!r} to INSTALLED_APPS "
+        "and run migrate, or remove durable=True.",
         name,
     )

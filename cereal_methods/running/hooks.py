@@ -145,7 +145,7 @@ def _origin(request: Any, value: Any) -> Reference | None:
 def _on_replace(method: Method, task: Any, sig: Any) -> Any:
     """Send a replacement after the transaction in which the task's function holds its row."""
     sends = state_of(task.request).pending_sends
-    if task.target.is_durable and durability.keeps(task.app, sig):
+    if task.target.is_durable and durability.records_canvas(task.app, sig):
         sends = None  # it goes on in this transaction, or not at all
     if sends is not None and not task.request.is_eager:
         collect_sending(sig, sends)

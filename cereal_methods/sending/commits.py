@@ -45,7 +45,9 @@ def apply_on_commit(canvas: Any, using: str | None = None, *, robust: bool = Fal
     """
     # The caller may send the same signature again, or change it, so a copy is sent.
     canvas = canvas.clone()
-    if durability.keeps(canvas.app, canvas):  # recorded in the transaction, and sent on commit
+    if durability.records_canvas(
+        canvas.app, canvas
+    ):  # recorded in the transaction, and sent on commit
         return canvas.apply_async()
     result = canvas.freeze()
     return on_commit(canvas.apply_async, result, using or _database_of(canvas), robust=robust)

@@ -11,6 +11,6 @@ def test_nothing_is_imported_or_migrated_and_durable_is_refused() -> None:
     assert modules == "[]"
     assert models == "['Order']"
     assert refusal == (
-        "charge is durable, and nothing keeps durable tasks here. Add 'cereal_methods.records' to "
-        "INSTALLED_APPS and run migrate, or take durable=True away."
+        "charge is durable, but no app records durable tasks here. Add 'cereal_methods.records' to "
+        "INSTALLED_APPS and run migrate, or remove durable=True."
     )
