@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: The content type of Celery's own signed messages.
 _SIGNED_BY_CELERY: Final = "application/data"
 
-#: The content types whose sender is trusted: with pickle they can do anything.
+#: The content types whose sender is trusted: a pickle can run any code.
 _TRUSTED: Final = frozenset({_SIGNED_BY_CELERY, "application/x-python-serialize"})
 
 
@@ -29,8 +29,8 @@ def error_in(
 ) -> InvalidMessage | None:
     """Return why a message's body does not call the task ``name``, or None if it does.
 
-    ``body`` is the decoded body of a message of protocol 1; None for others. With
-    ``needs_signature`` a message that is not signed is refused.
+    ``body`` is the decoded body of a message of protocol 1, and None for other messages. With
+    ``needs_signature``, an unsigned message is refused.
     """
     if body is None:
         body = _decoded(message)
@@ -50,7 +50,7 @@ def error_in(
 
 
 def _decoded(message: Any) -> Any:
-    """Return the body of a message, or an ``InvalidMessage`` that says why it has none."""
+    """Return the decoded body of a message, or an ``InvalidMessage`` that says what is wrong."""
     token = call_expected.set(True)
     try:
         return message.payload
@@ -88,8 +88,8 @@ def _error_in_canvas(
     if message.content_type in _TRUSTED or (call is not None and claims.claims_signature(call)):
         return None
     try:
-        if not isinstance(embed, LazyEmbed):  # which checks itself when it is read
-            # What the embed lacks, Celery takes from the headers.
+        if not isinstance(embed, LazyEmbed):  # a LazyEmbed checks itself when it is read
+            # Celery takes from the headers what the embed does not have.
             parts, headers = embed or {}, message.headers
             values = {key: parts.get(key, headers.get(key)) for key in EMPTY_EMBED}
             check_embed(values, is_signed=False)

@@ -1,8 +1,8 @@
-"""What a message claims of its signature, before the signature is verified.
+"""What a message claims about its signature, before the signature is verified.
 
-The consumer compares what a signed body is for with the message's headers. It does not verify the
-signature: whoever changes what the body is for makes the signature wrong, and the task fails for
-that when its arguments are read.
+A signed body repeats headers of its message, and the consumer compares the two. It does not verify
+the signature. If an attacker changes the repeated headers, the signature is wrong, and the task
+fails when its arguments are read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..serializers.signing import has_signature
 if TYPE_CHECKING:
     from ..serializers.call import Call
 
-#: How many characters of what a body is for are read to tell what differs.
+#: How many characters of a body are read to find the headers that differ.
 _LONGEST: Final = 5000
 
 _decode_first: Final = json.JSONDecoder().raw_decode
@@ -38,21 +38,21 @@ def claims_signature(call: Call) -> bool:
 def error_in(
     call: Call | None, headers: Mapping[str, Any], *, needs_signature: bool
 ) -> InvalidMessage | None:
-    """Return why a message may not be run by its signature, or None if it may.
+    """Return why the signature of a message forbids to run it, or None if it does not.
 
-    ``call`` is None if another serializer has written the body.
+    ``call`` is None if the body was written by a serializer of another package.
     """
     if call is None or not claims_signature(call):
         return _NOT_SIGNED if needs_signature else None
     # A broker's client may give bytes as text, if the message's content_encoding says so.
     body: Any = call.body
     start, is_text = call.decoder.header_offset, isinstance(body, str)
-    said: Any = BOUND if is_text else BOUND.encode()
-    bound = binding(headers)
-    if body.startswith(said + (bound if is_text else bound.encode()), start):
+    prefix: Any = BOUND if is_text else BOUND.encode()
+    expected = binding(headers)
+    if body.startswith(prefix + (expected if is_text else expected.encode()), start):
         return None
-    if body.startswith(said, start):
-        rest = body[start + len(said) : start + len(said) + _LONGEST]
+    if body.startswith(prefix, start):
+        rest = body[start + len(prefix) : start + len(prefix) + _LONGEST]
         return _mismatch(rest if is_text else rest.decode("utf-8", "replace"), headers)
     return _NOT_BOUND if conf.get("REQUIRE_BOUND") else None
 
@@ -65,7 +65,7 @@ def _mismatch(text: str, headers: Mapping[str, Any]) -> InvalidMessage:
     except (TypeError, ValueError, RecursionError):
         names = []
     return SignatureMismatch(
-        f"The message was signed for another {' and '.join(names) or 'message'}. Somebody with "
+        f"The message was signed for another {' and '.join(names) or 'message'}. Someone with "
         "access to the broker has put its body into a message of their own, or has changed its "
         "headers."
     )

@@ -1,8 +1,8 @@
-"""What a signed body is for: the task, the id and the expiry of its message.
+"""Binding a signed body to its message: to its task, its id and its expiry.
 
-These are headers of the message, which kombu's serializers neither write nor see. Celery's signal
-``before_task_publish`` has both the body and the headers, just before the body is encoded. So a
-signed body repeats them in its header line, and a worker refuses a body whose message has others.
+These are headers of the message, which kombu's serializers do not see. Celery's signal
+``before_task_publish`` has both the body and the headers, just before the body is encoded. A signed
+body repeats them in its header line, and a worker refuses a body whose message has others.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any, Final, TypeAlias
 #: The headers of a message that its body repeats, in this order.
 HEADERS: Final = ("task", "id", "expires")
 
-#: The embed of a body, by which the body is recognized, and the headers of its message.
+#: The embed of a body, which identifies the body, and the headers of its message.
 _Publishing: TypeAlias = tuple[Any, Mapping[str, Any]]
 
-#: The messages whose bodies have not been encoded yet, the last first; and whether the first of
-#: them has been. Receivers of the signal may send messages of their own.
+#: The messages whose bodies are not encoded yet, the newest first, because receivers of the signal
+#: may send messages of their own. Before them, whether the newest one is encoded.
 _publishing: Final[ContextVar[tuple[bool, tuple[_Publishing, ...]]]] = ContextVar(
     "publishing", default=(False, ())
 )
 
-#: The most of these messages. Nobody says that another serializer has encoded a body.
+#: The maximum number of these messages. They are not removed if another serializer encodes them.
 _MOST: Final = 16
 
-_json_name: Final = lru_cache(maxsize=1000)(json_text)  # of tasks, which are few
+_json_name: Final = lru_cache(maxsize=1000)(json_text)  # there are few names of tasks
 
 
 def remember(body: Any = None, headers: Any = None, **kwargs: Any) -> None:
@@ -43,18 +43,18 @@ def remember(body: Any = None, headers: Any = None, **kwargs: Any) -> None:
 
 
 def binding_of(body: Any) -> str:
-    """Return the JSON of what a call's body is for, or ``""`` if it is not published by Celery."""
+    """Return the headers that a call's body is bound to, as JSON, or ``""`` if there are none."""
     _, publishing = _publishing.get()
     for position, (embed, headers) in enumerate(publishing):
         if embed is body[-1]:
-            # It stays for the moment: Celery may encode a body again that it could not publish.
+            # Do not remove it yet: if Celery cannot publish the message, it encodes the body again.
             _publishing.set((True, publishing[position:]))
             return binding(headers)
     return ""
 
 
 def binding(headers: Mapping[str, Any]) -> str:
-    """Return the JSON of what the message with these headers is for."""
+    """Return the headers that bind a body to its message, as JSON."""
     expires = headers.get("expires")
     return (
         f"[{_json_name(headers['task'])},{json_text(headers['id'])},"

@@ -82,7 +82,7 @@ def signature_mismatch(name: str) -> SignatureMismatch:
     """Return the error for a body of the serializer ``name`` with a wrong signature."""
     return SignatureMismatch(
         f"The signature of a {name} message does not match, so the message was not "
-        "read. It was changed on its way, sent by somebody without the key, or signed "
+        "read. It was changed on its way, sent by someone without the key, or signed "
         "with a key that is neither SECRET_KEY (or CEREAL_METHODS['SIGNING_KEY']) nor one "
         "of its fallbacks here. Compare the keys of sender and worker, and check who can "
         "write to the broker."
@@ -121,7 +121,7 @@ def check_keys() -> None:
 
 #: What to do about an empty key.
 REMEDY: Final = (
-    "Anybody who can write to the broker can sign with it, and run any code in the workers. Remove "
+    "Anyone who can write to the broker can sign with it, and run any code in the workers. Remove "
     "it from the settings, or give it its value."
 )
 

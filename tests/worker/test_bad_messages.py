@@ -81,7 +81,7 @@ def test_a_changed_body_is_never_unpickled_and_fails(
         result.get(timeout=SECONDS)
     assert str(caught.value) == (
         "The signature of a cereal-pickle message does not match, so the message was not read. It "
-        "was changed on its way, sent by somebody without the key, or signed with a key that is "
+        "was changed on its way, sent by someone without the key, or signed with a key that is "
         "neither SECRET_KEY (or CEREAL_METHODS['SIGNING_KEY']) nor one of its fallbacks here. "
         "Compare the keys of sender and worker, and check who can write to the broker."
     )

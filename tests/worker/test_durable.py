@@ -250,7 +250,7 @@ def test_a_task_that_ends_its_process_too_often_fails(worker: Worker, account: A
         "RecordedFailure: The process that ran it ended 2 times before the method returned."
     )
     assert amounts(account) == []
-    with pytest.raises(Exception, match="has ended 2 times"):
+    with pytest.raises(Exception, match="ended 2 times"):
         result.get(timeout=SECONDS)
 
 

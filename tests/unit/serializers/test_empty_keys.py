@@ -90,7 +90,7 @@ def test_the_error_of_an_empty_key_says_what_to_do() -> None:
         "SECRET_KEY and SECRET_KEY_FALLBACKS: a key is empty, or is neither a string nor bytes."
     )
     assert report.hint == (
-        "Anybody who can write to the broker can sign with it, and run any code in the workers. "
+        "Anyone who can write to the broker can sign with it, and run any code in the workers. "
         "Remove it from the settings, or give it its value."
     )
     assert str(caught.value) == f"{report.msg} {report.hint}"

@@ -22,7 +22,7 @@ from ..values import Trap
 NAME = "cereal-pickle"
 MISMATCH = (
     "The signature of a cereal-pickle message does not match, so the message was not read. It was "
-    "changed on its way, sent by somebody without the key, or signed with a key that is neither "
+    "changed on its way, sent by someone without the key, or signed with a key that is neither "
     "SECRET_KEY (or CEREAL_METHODS['SIGNING_KEY']) nor one of its fallbacks here. Compare the keys "
     "of sender and worker, and check who can write to the broker."
 )
