@@ -1,8 +1,7 @@
-"""Sending durable tasks beside other ways to send in a transaction, and bulks of them.
+"""Sending durable tasks, compared with other ways to send in a transaction, and durable bulks.
 
-Everything is on PostgreSQL and Redis. What the other packages store is sent, or run, later by a
-process of theirs, whose work is not part of these figures. A durable task is sent when its
-transaction commits.
+Everything is on PostgreSQL and Redis. The other packages store tasks, which a process of theirs
+sends or runs later; its work is not measured. A durable task is sent when its transaction commits.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ WAYS: Final[dict[str, Callable[[Order], None]]] = {
 
 
 def measure(lab: Lab) -> Iterator[Measure]:
-    """Give the rates of transactions that send a task, and those of bulks."""
+    """Yield the rates of transactions that send a task, and the rates of bulks."""
     queue = f"bench-{uuid.uuid4().hex[:8]}"
     environment = {"BENCH_RECORDS": "1", "BENCH_QUEUE": queue, "BENCH_PERSISTENT": "1"}
     with lab.runners([METHOD_PICKLE, OUTBOX], **environment) as runners:
@@ -142,7 +141,7 @@ def _bulks(lab: Lab, runner: Any) -> Measure:
     )
 
 
-# In the process that is asked.
+# In the runner's process.
 
 
 def prepare() -> None:
@@ -160,14 +159,14 @@ def send(way: str, number: int, *, saves: bool) -> float:
     """Return the transactions per second that send a task in one way."""
     send_one = WAYS[way]
     orders = list(Order.objects.order_by("pk")[:number])
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for order in orders:
         with transaction.atomic():
             if saves:
                 order.status = "placed"
                 order.save()
             send_one(order)
-    taken = time.perf_counter() - begun
+    taken = time.perf_counter() - started
     _empty()
     return len(orders) / taken
 
@@ -175,10 +174,10 @@ def send(way: str, number: int, *, saves: bool) -> float:
 def loop(rows: int) -> float:
     """Return the rows per second of a loop over the ``delay`` of a plain method."""
     order = Order.objects.order_by("pk")[0]
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for _ in range(rows):
         order.charge_plainly.delay(5)
-    taken = time.perf_counter() - begun
+    taken = time.perf_counter() - started
     _empty()
     return rows / taken
 
@@ -188,12 +187,12 @@ def bulk(rows: int) -> tuple[float, float]:
     from cereal_methods.records.outboxes import HELD
 
     with transaction.atomic():
-        begun = time.perf_counter()
+        started = time.perf_counter()
         Order.charge.bulk_delay(range(1, rows + 1), 5)
         recorded = time.perf_counter()
     committed = time.perf_counter()
     _empty()
-    return rows / (recorded - begun), min(rows, HELD) / (committed - recorded)
+    return rows / (recorded - started), min(rows, HELD) / (committed - recorded)
 
 
 def _empty() -> None:

@@ -1,8 +1,7 @@
-"""The relay of durable tasks beside another one, and what the records of tasks cost a worker.
+"""The relay of durable tasks, compared with another one, and the cost of records in a worker.
 
-Everything is on PostgreSQL and Redis. The relays send the same number of messages, which wait in
-their tables; a loop over ``delay`` and a batch of messages that are ready show what the broker and
-the machine can do.
+Everything is on PostgreSQL and Redis. The relays send messages from their tables. A loop over
+``delay``, and a batch of messages that are ready, show what the broker and the machine can do.
 """
 
 # ruff: noqa: S608  (the names are this module's)
@@ -47,7 +46,7 @@ TABLE: Final = "cereal_records_taskrecord"
 
 
 def measure(lab: Lab) -> Iterator[Measure]:
-    """Give the rates of sending, those of running, and what done records change."""
+    """Yield the rates of sending and of running, and what done records change."""
     queue = f"bench-{uuid.uuid4().hex[:8]}"
     environment = {"BENCH_RECORDS": "1", "BENCH_QUEUE": queue, "BENCH_PERSISTENT": "1"}
     with lab.runners([METHOD_PICKLE, OUTBOX], **environment) as runners:
@@ -115,8 +114,8 @@ def _running(lab: Lab, connections: str) -> Iterator[Measure]:
         "BENCH_PERSISTENT": str(int(connections == "persistent")),
     }
     number = lab.scaled(*((150, 60) if connections == "default" else (900, 200)))
-    with workers([METHOD_PICKLE], uuid.uuid4().hex[:6], lab.concurrency, **environment) as found:
-        (worker,) = found.values()
+    with workers([METHOD_PICKLE], uuid.uuid4().hex[:6], lab.concurrency, **environment) as by_name:
+        (worker,) = by_name.values()
         ways = {
             name: partial(_run, worker, method=method, number=number)
             for name, method in (
@@ -135,7 +134,7 @@ def _running(lab: Lab, connections: str) -> Iterator[Measure]:
             "relay",
             f"{what}, {connections} connections",
             unit,
-            {name: [values[place] for values in found] for name, found in taken.items()},
+            {name: [pair[place] for pair in pairs] for name, pairs in taken.items()},
             less_is_better=unit != "/s",
             floor=PLAIN,
             note="Each method fetches its row and updates it.",
@@ -143,7 +142,7 @@ def _running(lab: Lab, connections: str) -> Iterator[Measure]:
         )
 
 
-# In the process that is asked.
+# In the runner's process.
 
 
 def prepare() -> None:
@@ -165,10 +164,10 @@ def finish() -> None:
 def loop(number: int) -> float:
     """Return the messages per second of a loop over a plain method's ``delay``."""
     order = Order.objects.order_by("pk")[0]
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for _ in range(number):
         order.charge_plainly.delay(5)
-    taken = time.perf_counter() - begun
+    taken = time.perf_counter() - started
     purge()
     return number / taken
 
@@ -181,27 +180,27 @@ def batch(number: int) -> float:
     _insert_due(order, number)
     messages = Message.all_of(_query(f"SELECT envelope, body FROM {TABLE} WHERE state = 'waiting'"))
     with app.producer_or_acquire() as producer:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         with producer.batch(max_size=500):
             for message in messages:
                 message.publish(producer)
-        taken = time.perf_counter() - begun
+        taken = time.perf_counter() - started
     _query(f"DELETE FROM {TABLE} WHERE state = 'waiting'")
     purge()
     return number / taken
 
 
 def relay(number: int, *, keep: bool = False) -> float:
-    """Return the messages per second that a relay sends. ``keep`` leaves other records there."""
+    """Return the messages per second that a relay sends. ``keep`` keeps other records."""
     from cereal_methods.records.relay import Relay
 
     if not keep:
         empty()
     _insert_due(Order.objects.order_by("pk")[0], number)
     sender = Relay(app, ["default"])
-    begun = time.perf_counter()
+    started = time.perf_counter()
     sent = sender.send_due("default")
-    taken = time.perf_counter() - begun
+    taken = time.perf_counter() - started
     if sent != number:
         raise RuntimeError(f"The relay has sent {sent} of {number} messages.")
     _query(f"DELETE FROM {TABLE} WHERE state = 'sent'")
@@ -232,10 +231,10 @@ def outbox_relay(number: int, batch_size: int) -> float:
     )
     _query("ANALYZE celery_outbox")
     sender = Relay(app, RelayConfig.init(batch_size=batch_size))
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for _ in range(-(-number // batch_size)):
         sender._processing()  # what its start() calls until a signal ends it
-    taken = time.perf_counter() - begun
+    taken = time.perf_counter() - started
     if CeleryOutbox.objects.exists():
         raise RuntimeError("django-celery-outbox has not sent all messages.")
     purge()
@@ -262,21 +261,21 @@ def take(number: int) -> float:
     """Return the microseconds in which a record is locked by its key, the best of many."""
     _insert_due(Order.objects.order_by("pk")[0], 1)
     ((pk,),) = _query(f"SELECT id FROM {TABLE} WHERE state = 'waiting'")
-    found = _best(
+    microseconds = _best(
         lambda: _query(f"SELECT state, turn FROM {TABLE} WHERE id = %s FOR UPDATE", pk), number
     )
     _query(f"DELETE FROM {TABLE} WHERE id = %s", pk)
-    return found
+    return microseconds
 
 
 def _best(function: Any, number: int) -> float:
     """Return the shortest of many calls in microseconds: other programs only lengthen them."""
-    found = []
+    seconds = []
     for _ in range(number):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         function()
-        found.append(time.perf_counter() - begun)
-    return min(found) * 1e6
+        seconds.append(time.perf_counter() - started)
+    return min(seconds) * 1e6
 
 
 def _insert_due(order: Any, number: int) -> None:

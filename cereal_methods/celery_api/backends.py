@@ -1,7 +1,7 @@
-"""Celery's result backends, and what a recording puts in their place; see the package.
+"""Celery's result backends, and how a recording replaces them; see the package.
 
-The public methods of ``celery.backends.base.Backend`` are taken as its interface, and called where
-they are needed: ``store_result``, ``get_task_meta``, ``mark_as_failure``, ``encode`` and so on.
+Other modules call the public methods of ``celery.backends.base.Backend`` directly:
+``store_result``, ``get_task_meta``, ``mark_as_failure``, ``encode`` and so on.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from celery.backends.base import KeyValueStoreBackend as KeyValueStoreBackend
 from celery.backends.rpc import RPCBackend
 from celery.states import READY_STATES
 
-#: How many rows of a table are asked for at once.
+#: How many rows one query reads.
 _ROWS: Final = 1000
 
 
 def keeps_results(backend: Any) -> bool:
-    """Whether a backend has results to be asked for, by any process and more than once."""
-    # Else: store something, and read it twice.
+    """Whether any process can read a backend's results, more than once."""
+    # Else: store a result, and read it twice.
     return not isinstance(backend, (DisabledBackend, RPCBackend))
 
 
 def seconds_kept(backend: Any) -> float | None:
-    """Return for how many seconds a backend keeps a result, or None if it does not tell."""
-    # app.conf.result_expires is what is asked for; some backends take an option of their own.
+    """Return for how many seconds a backend keeps a result, or None if that is not known."""
+    # app.conf.result_expires is the setting, but some backends have an option of their own.
     expires = getattr(backend, "expires", None)
     if not expires:
         return None
@@ -35,14 +35,14 @@ def seconds_kept(backend: Any) -> float | None:
 
 
 def result_key(backend: Any, task_id: str) -> Any:
-    """Return the key under which a key-value backend keeps the record of a task."""
-    # It has a prefix, and is made of bytes. Else: ask for the record, which is decoded then.
+    """Return the key under which a key-value backend stores the record of a task."""
+    # It has a prefix, and is bytes. Else: read the record, which decodes it.
     return backend.get_key_for_task(task_id)
 
 
 def records_of(backend: Any, ids: Sequence[str]) -> dict[str, Any]:
     """Return the records that a backend has of tasks, by their ids, in few round trips."""
-    # get_task_meta takes a round trip for each, get_many waits for tasks that have not ended.
+    # get_task_meta takes a round trip for each task, and get_many waits for unfinished tasks.
     if isinstance(backend, BaseKeyValueStoreBackend):
         return dict(_in_key_value_store(backend, ids))
     if hasattr(backend, "ResultSession"):  # celery.backends.database
@@ -58,7 +58,7 @@ def _in_key_value_store(backend: Any, ids: Sequence[str]) -> Iterator[tuple[str,
         values: Any = backend.mget(keys)
     except NotImplementedError:
         values = _in_cache(backend, keys)
-    if hasattr(values, "items"):  # memcached leaves out what is not there
+    if hasattr(values, "items"):  # memcached leaves out missing keys
         values = [values.get(key) for key in keys]
     for task_id, value in zip(ids, values, strict=True):
         if value:
@@ -70,8 +70,8 @@ def _in_cache(backend: Any, keys: Sequence[Any]) -> list[Any]:
     if cache is None:
         return [backend.get(key) for key in keys]
     names = [key.decode() if isinstance(key, bytes) else key for key in keys]
-    found = cache.get_many(names)
-    return [found.get(name) for name in names]
+    values = cache.get_many(names)
+    return [values.get(name) for name in names]
 
 
 def _in_database(backend: Any, ids: Sequence[str]) -> Iterator[tuple[str, Any]]:
@@ -95,8 +95,8 @@ def _in_django(backend: Any, ids: Sequence[str]) -> Iterator[tuple[str, Any]]:
 
 
 def is_chord_part(value: Any) -> bool:
-    """Whether a value is what the Redis backend keeps of a task in a chord's header."""
-    # It goes through the result serializer, and is forwarded to the chord's body as it is.
+    """Whether a value is what the Redis backend stores for a task in a chord's header."""
+    # The result serializer encodes it, and it reaches the chord's body unchanged.
     return (
         isinstance(value, (list, tuple))
         and len(value) == 4
@@ -107,9 +107,9 @@ def is_chord_part(value: Any) -> bool:
 
 
 def end_chain(backend: Any, chain: Any) -> None:
-    """Count the rest of a chain as done where a chord waits for the end of it."""
-    # As Backend.mark_as_failure does for tasks that fail: those that are ignored never do, and the
-    # chord's body would wait for ever.
+    """Count the rest of a chain as done, so that a chord does not wait for it for ever."""
+    # Backend.mark_as_failure does this for tasks that fail, and nothing does it for tasks that are
+    # ignored.
     elements = list(chain or ())
     for element in elements:
         context: Any = Context(element)
@@ -124,11 +124,11 @@ def end_chain(backend: Any, chain: Any) -> None:
             elements.extend(parts.get("tasks") or ())
 
 
-# For recordings, which put something else in the place of what an app has.
+# For recordings, which replace parts of an app.
 
 
 def replace_backend(app: Any, backend: Any) -> Callable[[], None]:
-    """Make an app use a result backend in all threads; return what takes that back."""
+    """Make an app use a result backend in all threads. Return a function that undoes this."""
     # The documented setting result_backend is read once, and names a class.
     before = app._backend_cache
     app._backend_cache = backend
@@ -140,10 +140,10 @@ def replace_backend(app: Any, backend: Any) -> Callable[[], None]:
 
 
 def replace_setting(app: Any, name: str, value: Any) -> Callable[[], None]:
-    """Set a setting of an app; return what takes that back."""
-    # Before 5.6 Celery reads Django's settings first, by their names with a prefix: to set
-    # app.conf.name changes nothing there.
-    app.conf.get(name)  # until the settings are read, what is changed are those that are given
+    """Set a setting of an app. Return a function that undoes this."""
+    # Before 5.6 Celery reads Django's settings first, by their names with a prefix, so setting
+    # app.conf.name has no effect.
+    app.conf.get(name)  # reads the settings, so that they do not replace the change later
     changes, keys = app.conf.changes, set(app.conf._to_keys(name))
     before = {key: changes[key] for key in keys if key in changes}
     changes.update(dict.fromkeys(keys, value))
@@ -161,21 +161,21 @@ def replace_setting(app: Any, name: str, value: Any) -> Callable[[], None]:
 def replace_message_functions(
     app: Any, create: Callable[..., Any], send: Callable[..., Any]
 ) -> Callable[[], None]:
-    """Wrap the functions of an app that make and send any message; return what takes that back.
+    """Wrap the functions of an app that make and send messages. Return a function that undoes this.
 
-    ``create`` and ``send`` are called with the app's own function first. They have its arguments
-    after that: ``task_id, name, args, kwargs, ...`` and ``producer, name, message, ...``.
+    ``create`` and ``send`` are called with the app's own function, followed by its arguments:
+    ``task_id, name, args, kwargs, ...`` and ``producer, name, message, ...``.
     """
-    # A message as it is sent: routed, with all headers. Signals do not see the body as it is
-    # encoded. Else: a transport of kombu's in memory, which each app must be configured for.
+    # They have the message as it is sent, routed and with all headers. Signals do not have the
+    # encoded body. Else: kombu's transport in memory, for which each app must be configured.
     undo = [
         replace_attribute(app.amqp, name, _first(wrapper, getattr(app.amqp, name)))
         for name, wrapper in (("create_task_message", create), ("send_task_message", send))
     ]
 
     def put_back() -> None:
-        for each in undo:
-            each()
+        for undo_one in undo:
+            undo_one()
 
     return put_back
 
@@ -188,7 +188,7 @@ def _first(wrapper: Callable[..., Any], function: Callable[..., Any]) -> Callabl
 
 
 def replace_attribute(owner: Any, name: str, value: Any) -> Callable[[], None]:
-    """Set an attribute of one object; return what takes that back."""
+    """Set an attribute of an object. Return a function that undoes this."""
     before = vars(owner).get(name)
     setattr(owner, name, value)
 
@@ -203,12 +203,12 @@ def replace_attribute(owner: Any, name: str, value: Any) -> Callable[[], None]:
 
 def declares_replies(backend: Any) -> bool:
     """Whether a result backend has to declare the queue of its replies before a task is sent."""
-    # Backend.on_task_call is for this, and on Redis takes a round trip for each task.
+    # Backend.on_task_call does this, but on Redis it takes a round trip for each task.
     return isinstance(backend, RPCBackend)
 
 
 def counts_parts_again(backend: Any) -> bool:
-    """Whether a part of a chord may be counted once more: it is known by its place."""
-    # Other backends count a duplicate as one more part, and start the body too early. By name:
-    # the module of the class can be imported only where the package redis is installed.
+    """Whether a part of a chord may be counted twice, because its position identifies it."""
+    # Other backends count a duplicate as another part, and start the body too early. By name,
+    # because the module can be imported only if the package redis is installed.
     return any(base.__module__ == "celery.backends.redis" for base in type(backend).__mro__)

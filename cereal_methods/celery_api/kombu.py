@@ -12,7 +12,7 @@ from kombu.serialization import (  # type: ignore[attr-defined]
     registry,
 )
 
-# What kombu's own json carries is what cereal-json carries.
+# cereal-json carries what kombu's own json carries.
 from kombu.utils.json import JSONEncoder as JSONEncoder
 from kombu.utils.json import object_hook as object_hook
 
@@ -26,21 +26,21 @@ def serializer_names() -> Collection[str]:
 
 
 def content_type_of(name: str) -> str:
-    """Return the content type of a serializer, or the name itself where there is no such one."""
+    """Return the content type of a serializer, or the name itself if it is not registered."""
     # A serializer may be named by its content type too.
-    found: str = registry.name_to_type.get(name, name)
-    return found
+    content_type: str = registry.name_to_type.get(name, name)
+    return content_type
 
 
 def serializer_of(content_type: str) -> str:
     """Return the name of a content type's serializer, or the type itself if there is none."""
-    found: str = registry.type_to_name.get(content_type, content_type)
-    return found
+    name: str = registry.type_to_name.get(content_type, content_type)
+    return name
 
 
 def encoding_of(name: str) -> str:
     """Return the content encoding of a registered serializer."""
-    # dumps() returns it with what it has encoded.
+    # dumps() returns it, but encodes a value.
     _, encoding, _ = registry._encoders[name]
     return str(encoding)
 
@@ -58,11 +58,11 @@ def accepted_types(names: Collection[str]) -> Collection[str]:
 
 def decoded_before(message: Message) -> Any:
     """Return the body of a message if it was decoded, or None."""
-    # message.payload decodes it, which is what could not be done.
+    # message.payload would decode it, which has failed.
     return message._decoded_cache  # type: ignore[attr-defined]
 
 
-# Typed for what it takes in general; Celery hands it a part of that.
+# kombu's annotations are wider than what Celery passes.
 _Producer: Any = Producer
 
 
@@ -77,16 +77,16 @@ class CapturingProducer(_Producer):  # type: ignore[misc]
 
     @property
     def connection(self) -> Any:
-        """The connection of the producer that it stands for, which need not be open."""
-        # Celery asks it which errors are worth another try.
+        """The connection of the producer that this one replaces. It need not be open."""
+        # Celery asks it which errors to retry.
         return self._replaced.connection
 
     def capture(self, message: Message, queue: str) -> None:
-        """Take a message, and the name of the queue that it would be delivered to."""
+        """Receive a message, and the name of the queue that it would be delivered to."""
         raise NotImplementedError
 
     def publish(self, body: Any, *, retry: bool = False, **options: Any) -> Any:
-        """Encode a message and hand it over; there is nothing to be tried again."""
+        """Encode a message and capture it, without retries."""
         return super().publish(body, retry=False, **options)
 
     def _publish(
@@ -113,7 +113,9 @@ class CapturingProducer(_Producer):  # type: ignore[misc]
             properties={**properties, "priority": priority},
             delivery_info={"exchange": exchange, "routing_key": routing_key},
         )
-        queue = next((each.name for each in declare if hasattr(each, "routing_key")), routing_key)
+        queue = next(
+            (entity.name for entity in declare if hasattr(entity, "routing_key")), routing_key
+        )
         self.capture(message, queue)
 
 
@@ -121,12 +123,12 @@ class CapturingProducer(_Producer):  # type: ignore[misc]
 
 
 def zstd_decompressor() -> Callable[[], Any] | None:
-    """Return what makes an incremental decompressor by kombu's package for zstd, if it has one.
+    """Return a function that makes an incremental zstd decompressor, or None without zstd.
 
     It has ``decompress(data, max_length)`` and ``eof``, as those of the standard library.
     """
-    # kombu reads nothing in parts. It knows its package under one name, whichever it is: Python's
-    # own or its backport, and before kombu 5.6 zstandard, which is another.
+    # kombu does not decompress in parts. It uses one name for its package, which is Python's own
+    # or its backport, and before kombu 5.6 zstandard, which has another interface.
     package = getattr(kombu.compression, "zstd", None)
     if package is None:
         return None
@@ -137,7 +139,7 @@ def zstd_decompressor() -> Callable[[], Any] | None:
 class _OfZstandard:
     """A decompressor of the package ``zstandard`` that stops at a bound."""
 
-    #: Bytes that are taken in at a time; no more than some megabytes come out of them.
+    #: How many bytes are read at a time. They become no more than some megabytes.
     _PART = 64
 
     def __init__(self, decompressor: Any) -> None:
@@ -145,11 +147,11 @@ class _OfZstandard:
         self.eof = False
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """Return what the data is decompressed to, or its beginning if that is longer."""
-        found = bytearray()
+        """Return the decompressed data, cut to ``max_length`` bytes."""
+        result = bytearray()
         for start in range(0, len(data), self._PART):
-            found += self._decompressor.decompress(data[start : start + self._PART])
+            result += self._decompressor.decompress(data[start : start + self._PART])
             self.eof = self._decompressor.eof
-            if self.eof or len(found) >= max_length:
+            if self.eof or len(result) >= max_length:
                 break
-        return bytes(found[:max_length])
+        return bytes(result[:max_length])

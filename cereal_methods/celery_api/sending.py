@@ -1,4 +1,4 @@
-"""How Celery sends a task, and whether anybody else takes part in it; see the package."""
+"""How Celery sends a task, and whether other code takes part in it; see the package."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from celery.app.routes import MapRoute
 def is_sent_by_celery_alone(
     task: Any, apply_async: Callable[..., Any], beside: Collection[Callable[..., Any]] = ()
 ) -> bool:
-    """Whether only Celery's own code makes a task's messages, from the same for the same.
+    """Whether only Celery's own code makes a task's messages, and treats all of them alike.
 
     ``apply_async`` is that of the task's class, or a partial of it. Other code takes part by
-    receivers of signals, by routers that are functions, by methods of a class of tasks or of an
-    app, and by replacing Celery's methods, as packages for tracing do. ``beside`` are receivers
-    that are known to take no part.
+    receivers of signals, by routers that are functions, by methods of a task's or an app's class,
+    and by replacing Celery's methods, as packages for tracing do. ``beside`` are receivers that
+    change no message.
     """
-    # Celery tells nobody. Else: call apply_async for each of many messages.
+    # Celery has no way to ask. Else: call apply_async for each of many messages.
     app = task.app
     amqp, router = app.amqp, app.amqp.router
     functions = (
@@ -51,12 +51,12 @@ def _receivers(signal: Any) -> Iterator[Any]:
 
 
 def _is_celerys(function: Any) -> bool:
-    """Whether a function is from a module of Celery's, and not a wrapper around one."""
+    """Whether a function is Celery's own, and not a wrapper around it."""
     if type(function) is partial:
         function = function.func
     if type(function) is MethodType:
         function = function.__func__
-    # A wrapper takes over the name, the module and the code's name, and not the globals.
+    # A wrapper copies the name, the module and the qualified name, but not the globals.
     return type(function) is FunctionType and _is_in_celery(function)
 
 

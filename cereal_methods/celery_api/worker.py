@@ -42,43 +42,42 @@ _REPORTS: Final[Mapping[str, str]] = {
 def report_end(task: Any, request: Any, ended_in: str, error: BaseException) -> None:
     """Call the hooks, send the signals and write the log of a run that ended without a result.
 
-    Stores nothing in the result backend, and calls no errbacks. To be called while ``error`` is
-    handled.
+    Stores nothing in the result backend, and calls no errbacks. Call it while ``error`` is handled.
     """
-    # A row of a batch ends as a task of its own. Else: a copy of these four functions.
+    # A row of a batch ends as a task does. Else: a copy of these four functions.
     report = getattr(TraceInfo(ended_in, error), _REPORTS[ended_in])
     report(task, request, store_errors=False, call_errbacks=False)
 
 
 def receivers_of(signal: Any, sender: Any) -> list[Callable[..., Any]]:
     """Return the functions that a signal of Celery's calls for a sender."""
-    # signal.send calls all of them, and some are for messages and not for the rows of one.
+    # signal.send calls all of them, but some are for whole messages, not for rows.
     return list(signal._live_receivers(sender)) if signal.receivers else []
 
 
 def has_receivers(signal: Any) -> bool:
-    """Whether somebody has connected to a signal of Celery's, for whatever sender."""
-    # signal.has_listeners(sender) would do, and takes longer.
+    """Whether a signal of Celery has any receivers, for any sender."""
+    # signal.has_listeners(sender) takes longer.
     return bool(signal.receivers)
 
 
 def closes_connections(receiver: Any) -> bool:
-    """Whether a receiver is the one by which Celery closes Django's connections around a task."""
-    # A batch's rows may be in one transaction. Else: all would be fetched again, row by row.
+    """Whether a receiver is Celery's, which closes Django's connections around a task."""
+    # The rows of a batch may share a transaction. Else: fetch all rows again, one by one.
     return isinstance(getattr(receiver, "__self__", None), DjangoWorkerFixup)
 
 
 def exception_in(exc_info: Any) -> BaseException:
-    """Return the exception that an ``ExceptionInfo`` of a pool's holds."""
-    # The pool's processes wrap it, to send its traceback along.
-    found: Any = exc_info.exception
-    error: BaseException = found.exc if isinstance(found, ExceptionWithTraceback) else found
+    """Return the exception in an ``ExceptionInfo`` of the pool."""
+    # The pool's processes wrap it together with its traceback.
+    raised: Any = exc_info.exception
+    error: BaseException = raised.exc if isinstance(raised, ExceptionWithTraceback) else raised
     return error
 
 
 def exception_info(error: BaseException) -> Any:
     """Return the ``ExceptionInfo`` of an error, as if it had just been raised."""
-    # The hooks and signals of tasks take one, and it looks at what is being handled.
+    # Hooks and signals of tasks take one. It reads the exception that is being handled.
     try:
         raise error
     except type(error):
@@ -113,20 +112,20 @@ else:
 
 
 class RequestHooks(_Request):
-    """Stands before the class of a worker's requests, Celery's or a project's, in a subclass."""
+    """A mixin for the class of a worker's requests, whether Celery's or a project's."""
 
     def before_revoke(self, reason: str, *, is_terminated: bool, is_expired: bool) -> None:
-        """Do what is to be done before a message is recorded as revoked."""
+        """Prepare for a message that is recorded as revoked next."""
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
-        # The signal task_revoked is sent when the state is there already, for all to read.
+        # The signal task_revoked is sent after the state is stored, when callers can read it.
         self.before_revoke(reason, is_terminated=bool(terminated), is_expired=bool(expired))
         super()._announce_revoked(reason, terminated, signum, expired)  # type: ignore[misc]
 
 
 def context_of(request: Any) -> Any:
-    """Return the ``Task.request`` that the task of a worker's request would have."""
-    # Backends and signals take it. Else: Context(request.request_dict), and the embed by hand.
+    """Return the ``Task.request`` that a task would have for a worker's request."""
+    # Backends and signals take it. Else: Context(request.request_dict), and add the embed.
     return request._context
 
 
@@ -136,13 +135,13 @@ def was_revoked(request: Any) -> bool:
 
 
 def was_cancelled(request: Any) -> bool:
-    """Whether a worker has taken a request back, because its connection was lost."""
+    """Whether a worker has canceled a request, because its connection was lost."""
     return bool(request._already_cancelled)
 
 
 def end_request(request: Any) -> None:
-    """Be done with a request: the worker forgets it, and acknowledges its message."""
-    # on_success and on_failure do this, and store results and send events beside.
+    """End a request: the worker forgets it, and acknowledges its message."""
+    # on_success and on_failure do this, but also store results and send events.
     state.task_ready(request)
     request.acknowledge()
 
@@ -154,27 +153,27 @@ def is_terminating() -> bool:
 
 @contextmanager
 def revoking(ids: Collection[str], stamps: Mapping[str, Any]) -> Iterator[None]:
-    """Let this process know of revoked tasks, as workers do, and forget them afterwards."""
+    """Revoke tasks in this process, as a worker does, for a block."""
     # For recordings, which have no worker that the control command could reach.
-    added = [each for each in ids if each not in state.revoked]
+    added = [task_id for task_id in ids if task_id not in state.revoked]
     known: Any = state.revoked_stamps
     before = dict(known)
-    for each in added:
-        state.revoked.add(each)
+    for task_id in added:
+        state.revoked.add(task_id)
     known.update(stamps)
     try:
         yield
     finally:
-        for each in added:
-            state.revoked.discard(each)
+        for task_id in added:
+            state.revoked.discard(task_id)
         known.clear()
         known.update(before)
 
 
 @contextmanager
 def fresh_tracer(task: Any) -> Iterator[None]:
-    """Make Celery build anew what calls a task's function."""
-    # Celery keeps it on the task, with the function as it was: a test may have mocked it since.
+    """Make Celery build a new tracer, which calls a task's function, for a block."""
+    # Celery stores the tracer on the task, with the function that a test may have mocked since.
     tracer, task.__trace__ = task.__trace__, None
     try:
         yield
@@ -187,14 +186,14 @@ def fresh_tracer(task: Any) -> Iterator[None]:
 
 def time_limits_of(worker: Any) -> tuple[float | None, float | None]:
     """Return the hard and the soft time limit of a worker's command line."""
-    # They hold for tasks that have none, and the pool alone knows them.
+    # They apply to tasks without limits of their own. Only the pool has them otherwise.
     return getattr(worker, "time_limit", None), getattr(worker, "soft_time_limit", None)
 
 
 def set_strategies(consumer: Any, strategies: dict[str, Callable[..., Any]]) -> None:
-    """Give a consumer the dict in which it puts what handles each task's messages."""
-    # Celery documents the dict, and fills it when the consumer starts and at each reload. To see
-    # messages before they are handled, one must wrap what is put into it.
+    """Set the dict in which a consumer stores the handler of each task's messages."""
+    # Celery documents the dict, and fills it when the consumer starts and at each reload. A dict of
+    # our own can wrap the handlers.
     consumer.strategies = strategies
 
 
@@ -202,7 +201,7 @@ def wrap_message_handler(
     consumer: Any, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
 ) -> None:
     """Wrap the function that makes a consumer's handler of any message."""
-    # It finds the task, outside of any try. Else: a class for app.Consumer of the project's worker.
+    # The handler finds the task outside of any try. Else: a subclass of the project's app.Consumer.
     consumer.create_task_handler = wrap(consumer.create_task_handler)
 
 
@@ -210,19 +209,19 @@ def wrap_decode_error(
     consumer: Any, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
 ) -> None:
     """Wrap the function that a consumer calls for a message that cannot be decoded."""
-    # It acknowledges the message, and records nothing.
+    # It acknowledges the message, but records nothing.
     consumer.on_decode_error = wrap(consumer.on_decode_error)
 
 
 # A process beside the pool's.
 
-#: The class of a worker's child processes. multiprocessing's do not go with the pool's.
+#: The class of a worker's child processes. Those of multiprocessing do not work beside the pool.
 ChildProcess: Final[Any] = Process
 
 
 def leave_worker(app: Any, title: str) -> None:
-    """Let a child process be no worker: it has its own signals, and none of the worker's files."""
-    # What celery worker -B does for beat. Else: the child keeps the broker's connection open.
+    """Separate a child process from its worker: reset its signals, and close the worker's files."""
+    # As celery worker -B does for beat. Else: the child keeps the broker's connection open.
     signals: Any = platforms.signals
     signals.reset("HUP", "QUIT", "USR1", "USR2", "CHLD")
     signals.ignore("INT")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib.admin import options
 
-# The widgets of the admin's own form fields, by which a date has a calendar.
+# The widgets of the admin's own form fields, such as the calendar of a date.
 from django.contrib.admin import widgets as widgets
 
 # The names of fields in the admin's own forms.
@@ -27,43 +27,43 @@ from django.contrib.admin.utils import unquote as unquote
 # How forms name a field that has no label.
 from django.forms.utils import pretty_name as pretty_name
 
-# The filter of templates is documented, which is this function.
+# The documented template filter calls this function.
 from django.utils.timesince import timesince as timesince
 
 if TYPE_CHECKING:
     from django.db import models
     from django.http import HttpRequest, HttpResponse
 
-#: From Django 6.1 on: what an action is, and where it is offered.
+#: Since Django 6.1: the class of actions, and where an action is offered.
 Action: Final[Any] = getattr(options, "Action", None)
 ActionLocation: Final[Any] = getattr(options, "ActionLocation", None)
 
 
 def redirect_from_missing(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
-    """Return what the admin answers for the page of an object that does not exist."""
+    """Return the admin's response for an object that does not exist."""
     # A message, and a redirect to the index. Else: raise Http404, which looks like a broken link.
-    found: HttpResponse = model_admin._get_obj_does_not_exist_redirect(
+    response: HttpResponse = model_admin._get_obj_does_not_exist_redirect(
         request, model_admin.opts, object_id
     )
-    return found
+    return response
 
 
 def registered_admin(site: Any, model: type[models.Model]) -> Any:
-    """Return the admin of a model on a site; None where it has none."""
-    # No method of a site that tells it is documented. Else: reverse(), and no permission checked.
+    """Return the admin of a model on a site, or None."""
+    # Sites have no documented method for it. Else: reverse(), without a check of permissions.
     return site.get_model_admin(model) if site.is_registered(model) else None
 
 
 def action_names(model_admin: Any) -> list[str]:
-    """Return the names of an admin's own actions and its site's, whoever may run them."""
-    # get_actions(), which is documented, needs a request. Before Django 6.1 they are tuples.
-    found = model_admin._get_base_actions()
-    return [each[1] if isinstance(each, tuple) else each.name for each in found]
+    """Return the names of the actions of an admin and its site, without a check of permissions."""
+    # The documented get_actions() needs a request. Before Django 6.1 actions are tuples.
+    actions = model_admin._get_base_actions()
+    return [action[1] if isinstance(action, tuple) else action.name for action in actions]
 
 
 def made_action(function: Callable[..., Any], name: str, description: str) -> Any:
     """Return an action as ``get_actions`` gives it."""
-    # Documented is a tuple, which Django 6.1 has deprecated for a class.
+    # A tuple is documented, but Django 6.1 has deprecated it in favor of a class.
     if Action is None:
         return function, name, description
     return Action(function, name, description, description, [ActionLocation.CHANGE_LIST])
@@ -72,23 +72,23 @@ def made_action(function: Callable[..., Any], name: str, description: str) -> An
 def given_actions(
     get_actions: Callable[..., dict[str, Any]], request: HttpRequest, location: Any
 ) -> dict[str, Any]:
-    """Return what a parent class's ``get_actions`` gives for a place, if one was asked for."""
-    # Before Django 6.1 there is no other place than the list, and no parameter.
+    """Call a parent class's ``get_actions``, for a location if there is one."""
+    # Before Django 6.1 actions are only offered on the list, and there is no parameter.
     return get_actions(request) if location is None else get_actions(request, location)
 
 
 def is_list(location: Any) -> bool:
-    """Whether actions are asked for to be offered on the list of rows."""
+    """Whether a location of actions is the list of rows."""
     return location is None or location is ActionLocation.CHANGE_LIST
 
 
 def may_view(model_admin: Any, request: HttpRequest, obj: models.Model | None = None) -> bool:
     """Whether the user may see an object, or the list of them."""
-    # Either of the documented has_view_permission and has_change_permission will do.
+    # Either of the documented has_view_permission and has_change_permission is enough.
     return bool(model_admin.has_view_or_change_permission(request, obj))
 
 
 def content_type_of(model: type[models.Model]) -> Any:
-    """Return the content type under which the admin's log has a model."""
-    # ContentType.objects.get_for_model, but for proxies, which have one of their own here.
+    """Return the content type of a model in the admin's log."""
+    # As ContentType.objects.get_for_model, except that proxies have their own.
     return get_content_type_for_model(model)

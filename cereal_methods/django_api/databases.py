@@ -17,29 +17,29 @@ logger: Final = logging.getLogger("cereal_methods")
 
 
 def open_connections() -> list[Any]:
-    """Return the connections that this thread has made an object for."""
-    # connections.all() makes one for each alias.
+    """Return the connection objects that this thread has created."""
+    # connections.all() creates one for each alias.
     return list(connections.all(initialized_only=True))
 
 
 def session_of(connection: Any) -> Any | None:
     """Return the driver's own connection, or None if it is not open."""
-    # connection.cursor() and ensure_connection() open it.
+    # connection.cursor() and ensure_connection() would open it.
     return connection.connection
 
 
 def is_alive(connection: Any) -> bool:
-    """Whether the server answers on an open connection; asks it, but for a failed transaction."""
-    # Django asks so itself after an error, but only at the beginning of the next request. A
-    # PostgreSQL session in a failed transaction refuses every query, and lives.
+    """Whether the server answers on an open connection. Runs a query, if a query can run."""
+    # Django runs it after an error, but only at the beginning of the next request. On PostgreSQL a
+    # session in a failed transaction is alive, but refuses every query.
     if connection.in_atomic_block and connection.vendor == "postgresql":
         return not connection.connection.closed
     return bool(connection.is_usable())
 
 
 def is_in_transaction(connection: Any) -> bool:
-    """Whether a connection is in ``atomic``, or out of autocommit."""
-    # transaction.get_autocommit() opens the connection to tell.
+    """Whether a connection is in ``atomic``, or not in autocommit mode."""
+    # transaction.get_autocommit() would open the connection.
     return bool(connection.in_atomic_block or not connection.autocommit)
 
 
@@ -49,23 +49,23 @@ def in_atomic(connection: Any) -> bool:
 
 
 def changed_autocommit(connection: Any) -> bool:
-    """Whether an open connection is not in autocommit, or not as its settings say."""
-    wanted = connection.settings_dict["AUTOCOMMIT"]
-    return bool(connection.autocommit != wanted or not connection.autocommit)
+    """Whether an open connection is not in autocommit mode, or differs from its settings."""
+    configured = connection.settings_dict["AUTOCOMMIT"]
+    return bool(connection.autocommit != configured or not connection.autocommit)
 
 
 def check_pool(connection: Any) -> None:
-    """Let a connection's pool, if it has one, drop what has died."""
-    # The option "pool" is documented, what Django makes of it is not: psycopg_pool's.
+    """Let a connection's pool, if it has one, discard dead sessions."""
+    # The option "pool" is documented, but not the attribute, which is psycopg_pool's pool.
     check = getattr(getattr(connection, "pool", None), "check", None)
     if check is not None:
         check()
 
 
 def discard_session(connection: Any) -> None:
-    """Close a connection, whatever state it is in, and forget its transaction."""
-    # connection.close() refuses inside atomic, or puts it off; the callbacks of on_commit would
-    # run with the next commit. As in BaseDatabaseWrapper.connect, which sets these when it opens.
+    """Close a connection in any state, and forget its transaction."""
+    # Inside atomic, connection.close() raises an error or closes later, and the callbacks of
+    # on_commit would run at the next commit. BaseDatabaseWrapper.connect sets the same attributes.
     session = connection.connection
     connection.in_atomic_block = connection.closed_in_transaction = False
     connection.needs_rollback = False
@@ -75,7 +75,7 @@ def discard_session(connection: Any) -> None:
     with suppress(Exception):
         session.rollback()
     if getattr(connection, "pool", None) is not None:
-        # Or the pool would give the session to another.
+        # Otherwise the pool would give the session to another thread.
         with suppress(Exception):
             session.close()
     with suppress(Exception):
@@ -86,13 +86,13 @@ def discard_session(connection: Any) -> None:
 
 
 def has_feature(connection: Any, name: str) -> bool:
-    """Whether a database can do something, as ``select_for_update_nowait``."""
+    """Whether a database has a feature, such as ``select_for_update_nowait``."""
     # Else: run the query, and let it fail.
     return bool(getattr(connection.features, f"has_{name}"))
 
 
 def product_of(connection: Any) -> str:
-    """Return the name of a connection's database product for people: ``PostgreSQL``."""
+    """Return the name of a connection's database product, such as ``PostgreSQL``."""
     return str(connection.display_name)
 
 
@@ -103,7 +103,7 @@ def has_table(connection: Any, name: str) -> bool:
 
 def call_before_connections_close(receiver: Callable[..., Any]) -> None:
     """Call a function at the end of each request, before Django closes its connections."""
-    # Both are receivers of one signal, which are called in the order in which they were connected.
+    # Receivers of a signal are called in the order in which they were connected.
     is_connected = request_finished.disconnect(close_old_connections)
     request_finished.connect(receiver)
     if is_connected:  # Django's test client disconnects it during a request
@@ -115,13 +115,13 @@ def call_before_connections_close(receiver: Callable[..., Any]) -> None:
 
 def count_commit_callbacks(connection: Any) -> int:
     """Return how many callbacks wait for a connection's transaction to commit."""
-    # TestCase.captureOnCommitCallbacks, which is documented, is a method of test cases.
+    # The documented TestCase.captureOnCommitCallbacks needs a test case.
     return len(connection.run_on_commit)
 
 
 def remove_last_commit_callback(connection: Any, callback: Callable[[], Any]) -> bool:
-    """Remove a callback if it is the last that waits for a commit; tell whether it was."""
-    # One callback after all others. Else: one for each, or a scan of those that there are.
+    """Remove a callback if it is the last that waits for a commit; return whether it was."""
+    # So that one callback stays the last. Else: add one for each message.
     waiting = connection.run_on_commit
     is_last = bool(waiting) and waiting[-1][1] == callback
     if is_last:
@@ -130,14 +130,14 @@ def remove_last_commit_callback(connection: Any, callback: Callable[[], Any]) ->
 
 
 def add_lasting_commit_callback(connection: Any, callback: Callable[[], Any]) -> None:
-    """Call a callback on commit, even where the savepoint is rolled back in which it was added."""
-    # transaction.on_commit drops it with its savepoint.
+    """Call a callback on commit, even if the savepoint in which it was added is rolled back."""
+    # transaction.on_commit discards the callback together with its savepoint.
     connection.run_on_commit.append((set(), callback, True))
 
 
-def run_commit_callback(connection: Any, place: int) -> None:
-    """Take out the callback at a place, and call it as a commit would. Raises what that raises."""
-    _, callback, robust = connection.run_on_commit.pop(place)
+def run_commit_callback(connection: Any, position: int) -> None:
+    """Remove the callback at a position, and call it as a commit would. Raises its errors."""
+    _, callback, robust = connection.run_on_commit.pop(position)
     _call(callback, robust)
 
 
@@ -151,8 +151,8 @@ def _call(callback: Callable[[], Any], robust: bool) -> None:
 
 
 def would_have_committed(connection: Any) -> bool:
-    """Whether a connection is only in the transactions of a test case, which has not failed."""
-    # TestCase marks its own. Else: assume that whatever was open at first is the test case's.
+    """Whether a connection is only in the transactions of a test case, and none has failed."""
+    # TestCase marks its transactions. Else: assume that those open at first are the test case's.
     blocks = connection.atomic_blocks
     return (
         bool(blocks)

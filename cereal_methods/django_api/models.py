@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.base import ModelState
 from django.db.models.query import ModelIterable
 
-# An object of any class, that isinstance() takes for one of it. Else: all of that by hand.
+# A lazy object of any class, which passes isinstance(). Else: write all of it by hand.
 from django.utils.functional import SimpleLazyObject as SimpleLazyObject
 from django.utils.functional import empty
 
@@ -18,35 +18,35 @@ from django.utils.functional import empty
 
 
 def is_set_up() -> bool:
-    """Whether ``django.setup()`` has been called in this process, and perhaps has not ended."""
-    # apps.ready, which is documented, is false meanwhile: setup() cannot be called once more.
+    """Whether ``django.setup()`` was called in this process, even if it is still running."""
+    # The documented apps.ready is False while setup() runs, which cannot be called again then.
     return bool(apps.ready or apps.loading)
 
 
 def registered_model(label: str) -> type[models.Model] | None:
-    """Return the model of a label, also while models are still being imported, or None."""
-    # apps.get_model() raises before all models are there.
+    """Return the model of a label or None, even while models are still being imported."""
+    # apps.get_model() raises an error before all models are loaded.
     app_label, _, name = label.partition(".")
-    found: type[models.Model] | None = apps.all_models.get(app_label, {}).get(name.lower())
-    return found
+    model: type[models.Model] | None = apps.all_models.get(app_label, {}).get(name.lower())
+    return model
 
 
 def is_installed(model: type[models.Model]) -> bool:
-    """Whether a model is a project's own, and not one that a migration has made."""
-    # Both have one label, and class_prepared is sent for both.
+    """Whether a model is the project's own, and not one that a migration has made."""
+    # Both have the same label, and class_prepared is sent for both.
     return model._meta.apps is apps
 
 
 def managers_of(model: type[models.Model]) -> Mapping[str, Any]:
     """Return the managers of a model, inherited ones included, by their names."""
-    # vars(model) has those of the class itself alone.
+    # vars(model) has only those of the class itself.
     return {manager.name: manager for manager in model._meta.managers}
 
 
 def manager_name(manager: models.Manager[Any]) -> str | None:
-    """Return the name of a model's manager; None if it is another: bound, related, or a copy."""
-    # A worker finds managers by name. A manager of a relation has an instance, one of
-    # db_manager() a database; both have the name of the one that they were made from.
+    """Return the name of a model's manager; None for a related manager or a copy of a manager."""
+    # A worker finds managers by name. A related manager has an instance, and one of db_manager()
+    # has a database. Both have the name of the manager that they were made from.
     name: str | None = manager.name
     bound: Any = manager
     if name is None or hasattr(bound, "instance") or bound._db is not None:
@@ -54,54 +54,54 @@ def manager_name(manager: models.Manager[Any]) -> str | None:
     return name if getattr(manager.model, name, None) == manager else None
 
 
-def concrete_model(given: Any) -> type[models.Model] | None:
-    """Return the model whose table a model, proxy or instance has; None for anything else."""
-    # Rows are equal by it and the key, as in Model.__eq__.
-    return getattr(getattr(given, "_meta", None), "concrete_model", None)
+def concrete_model(value: Any) -> type[models.Model] | None:
+    """Return the model whose table a model, proxy or instance uses; None for anything else."""
+    # Rows are equal if this and the key are equal, as in Model.__eq__.
+    return getattr(getattr(value, "_meta", None), "concrete_model", None)
 
 
 def tables_of(model: type[models.Model]) -> set[str]:
-    """Return the tables that a row of a model is in: its own, and those of its parents."""
+    """Return the tables of a model and of its parents."""
     family = (concrete_model(model), *model._meta.all_parents)
-    return {each._meta.db_table for each in family if each is not None}
+    return {member._meta.db_table for member in family if member is not None}
 
 
 def parent_links(model: type[models.Model]) -> Iterator[str]:
-    """Give the paths to the rows that a row has in the tables of its model's parents."""
-    # select_for_update(of=...) needs them. Else: all fields that have parent_link=True, by hand.
+    """Yield the paths to a row's parts in the tables of its model's parents."""
+    # select_for_update(of=...) needs them. Else: find the fields with parent_link=True.
     for link in model._meta.parents.values():
         if link is not None:
             parent: Any = link.related_model
             yield link.name
-            for further in parent_links(parent):
-                yield f"{link.name}__{further}"
+            for path in parent_links(parent):
+                yield f"{link.name}__{path}"
 
 
 def selectable_relations(model: type[models.Model]) -> dict[str, Any]:
     """Return the models of relations to one row, by the names that ``select_related`` takes."""
-    # Only the error of a query names them.
-    found: dict[str, Any] = {
+    # Otherwise only the error of a query lists them.
+    relations: dict[str, Any] = {
         field.name: field.related_model
         for field in model._meta.fields
         if field.is_relation and field.related_model is not None
     }
     for relation in model._meta.related_objects:
         if relation.one_to_one:
-            found[relation.field.related_query_name()] = relation.related_model
-    return found
+            relations[relation.field.related_query_name()] = relation.related_model
+    return relations
 
 
 def prefetchable_relations(model: type[models.Model]) -> dict[str, Any]:
     """Return the models of relations to any number of rows, by the names of their attributes."""
     options: Any = model._meta
-    found = {
+    relations = {
         field.name: field.related_model
         for field in (*options.get_fields(), *options.private_fields)
         if field.is_relation and not (field.auto_created and not field.concrete)
     }
     for relation in options.related_objects:
-        found[relation.get_accessor_name()] = relation.related_model
-    return found
+        relations[relation.get_accessor_name()] = relation.related_model
+    return relations
 
 
 def prefetch_path(prefetch: Any) -> str:
@@ -110,12 +110,12 @@ def prefetch_path(prefetch: Any) -> str:
 
 
 def prefetch_target(prefetch: Any) -> str:
-    """Return the path of attributes under which a ``Prefetch``, or its name, puts what it finds."""
+    """Return the path of attributes in which a ``Prefetch``, or its name, stores its rows."""
     return str(getattr(prefetch, "prefetch_to", prefetch))
 
 
 def prefetch_attribute(prefetch: Any) -> str | None:
-    """Return the ``to_attr`` of a ``Prefetch``, or None if it has none, or is a name."""
+    """Return the ``to_attr`` of a ``Prefetch``; None without one, or for a name."""
     return getattr(prefetch, "to_attr", None)
 
 
@@ -123,7 +123,7 @@ def prefetch_attribute(prefetch: Any) -> str | None:
 
 
 def column_field(field: Any) -> Any:
-    """Return the field whose values a field has: the end of a chain of foreign keys, or itself."""
+    """Return the field at the end of a chain of foreign keys, or the field itself."""
     while field.remote_field is not None:
         field = field.target_field
     return field
@@ -131,11 +131,11 @@ def column_field(field: Any) -> Any:
 
 def key_parts(field: Any) -> Sequence[Any] | None:
     """Return the fields of a composite primary key, or None for any other field."""
-    # model._meta.pk_fields is documented, and is there for models alone.
+    # The documented model._meta.pk_fields exists only for models.
     return field.fields if isinstance(field, models.CompositePrimaryKey) else None
 
 
-#: The attribute of a ``cached_property`` of Django's that has the function.
+#: The attribute of Django's ``cached_property`` that holds the function.
 CACHED_FUNCTION: Final = "real_func"
 
 
@@ -145,9 +145,9 @@ CACHED_FUNCTION: Final = "real_func"
 def made_instance(
     model: type[models.Model], values: Mapping[str, Any], using: str | None, *, adding: bool = False
 ) -> Any:
-    """Return an instance with these attributes alone, as if it had been read from a database."""
-    # Neither __init__ nor from_db may be called: a model's own may look at fields, and signals
-    # would be sent. A field that has no value is fetched when it is read.
+    """Return an instance with only these attributes, as if it was read from a database."""
+    # Do not call __init__ or from_db: a model's own ones may read fields, and signals would be
+    # sent. A field without a value is fetched when it is read.
     instance = model.__new__(model)
     state = ModelState()
     state.db, state.adding = using, adding
@@ -156,31 +156,31 @@ def made_instance(
 
 
 def lazy_value(lazy: Any) -> Any | None:
-    """Return what a lazy object stands for, or None if it was not asked for yet."""
-    # Whatever else one asks it for makes it fetch.
-    found = vars(lazy)["_wrapped"]
-    return None if found is empty else found
+    """Return the object behind a lazy object, or None if it is not loaded yet."""
+    # Any other access makes it fetch.
+    value = vars(lazy)["_wrapped"]
+    return None if value is empty else value
 
 
 # Querysets.
 
 
 def gives_instances(queryset: models.QuerySet[Any]) -> bool:
-    """Whether a queryset gives instances, and neither ``values()`` nor the like."""
-    # Else: ask for the first row, with a query.
+    """Whether a queryset gives instances, not ``values()`` or the like."""
+    # Else: fetch the first row, with a query.
     kind: Any = queryset
     return issubclass(kind._iterable_class, ModelIterable)
 
 
 def was_evaluated(queryset: models.QuerySet[Any]) -> bool:
-    """Whether a queryset has its rows, so that to iterate over it makes no query."""
-    found: Any = queryset
-    return found._result_cache is not None
+    """Whether a queryset has loaded its rows, so that iterating over it runs no query."""
+    evaluated: Any = queryset
+    return evaluated._result_cache is not None
 
 
 def may_be_ordered(queryset: models.QuerySet[Any]) -> bool:
-    """Whether a queryset can be put in another order: it has none of its own, and no slice."""
-    # queryset.ordered, which is documented, counts the model's own ordering.
+    """Whether a queryset can be ordered: it has no order of its own, and no slice."""
+    # The documented queryset.ordered counts the model's ordering too.
     query: Any = queryset.query
     has_order = query.order_by or query.extra_order_by or query.distinct_fields
     return not (has_order or query.is_sliced or query.combinator)
@@ -188,16 +188,16 @@ def may_be_ordered(queryset: models.QuerySet[Any]) -> bool:
 
 def may_repeat_rows(queryset: models.QuerySet[Any]) -> bool:
     """Whether a queryset may give a row twice: it joins tables, or is a union."""
-    # Else: take all for such, and keep all keys in memory.
+    # Else: assume it of all querysets, and keep all keys in memory.
     query: Any = queryset.query
     return len(query.alias_map) > 1 or bool(query.combinator)
 
 
 def check_sql(queryset: models.QuerySet[Any]) -> None:
-    """Raise what the database would be sent an invalid query for; sends none.
+    """Raise the error of an invalid query, without running it.
 
-    Raises ``EmptyResultSet`` where there can be no rows.
+    Raises ``EmptyResultSet`` if the query cannot have rows.
     """
-    # str(queryset.query) takes the default database's SQL.
+    # str(queryset.query) uses the SQL of the default database.
     query: Any = queryset.query
     query.get_compiler(queryset.db).as_sql()
