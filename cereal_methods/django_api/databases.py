@@ -150,6 +150,13 @@ def _call(callback: Callable[[], Any], robust: bool) -> None:
         logger.exception("A robust callback of on_commit() failed: %s", error)
 
 
+def in_test_case(connection: Any) -> bool:
+    """Whether a connection is in a transaction of a test case."""
+    # TestCase marks its own. Else: do nothing that only tests need.
+    blocks = connection.atomic_blocks
+    return bool(blocks and blocks[0]._from_testcase)
+
+
 def would_have_committed(connection: Any) -> bool:
     """Whether a connection is only in the transactions of a test case, and none has failed."""
     # TestCase marks its transactions. Else: assume that those open at first are the test case's.

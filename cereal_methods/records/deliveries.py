@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..results.messages import CRASHES, ENDED, RECORD
+from ..results.messages import CRASHES, ENDED, RECORD, RETURNED
 from ..rows.reference import QuerySetReference
 from .databases import fallback, is_database
 from .querysets import row_of
@@ -17,6 +17,7 @@ class Delivery:
         "ended",
         "id",
         "is_batch",
+        "is_returned",
         "is_suspicious",
         "model",
         "row",
@@ -43,6 +44,8 @@ class Delivery:
         info = request.delivery_info or {}
         #: Whether an earlier delivery may have ended its process.
         self.is_suspicious = bool(info.get("redelivered") or getattr(request, CRASHES, None))
+        #: Whether an earlier delivery lost its connection, whose locks the server may still hold.
+        self.is_returned = bool(getattr(request, RETURNED, None))
 
     def __str__(self) -> str:
         return f"Task {self.task.name}[{self.id}]"

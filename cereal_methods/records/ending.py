@@ -147,20 +147,34 @@ def waiting(delivery: Delivery, taken: Taken, following: NewRecord, reason: str)
 
 def text_of(error: BaseException | str) -> str:
     """Return the text of an error in a record: its type and its message."""
-    return error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+    if isinstance(error, str):
+        return error
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return f"{type(error).__name__}: its text cannot be read"
 
 
 def _traceback_of(error: BaseException | str) -> str:
     if isinstance(error, str):
         return ""
     lines = traceback.format_exception(type(error), error, error.__traceback__)
-    return "".join(lines)[-_LONGEST:].replace("\0", "")
+    return "".join(lines)[-_LONGEST:]
+
+
+def _storable(text: str) -> str:
+    """Return a text that every database stores: without NUL and lone surrogates.
+
+    The names of files that are not UTF-8 contain such surrogates.
+    """
+    return text.replace("\0", "").encode("utf-8", "backslashreplace").decode()
 
 
 def _change(delivery: Delivery, taken: Taken, **values: Any) -> int:
     """Change the record of a task that has not ended. Return the number of records, 1 or 0."""
-    if "error" in values:
-        values["error"] = values["error"][:_LONGEST].replace("\0", "")
+    for name in ("error", "traceback"):
+        if name in values:
+            values[name] = _storable(values[name][:_LONGEST])
     connection = connections[delivery.using]
     if connection.vendor != "postgresql":
         record = TaskRecord._base_manager.using(delivery.using).filter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -11,13 +12,16 @@ from django.db import transaction
 from ..django_api.databases import (
     add_lasting_commit_callback,
     in_atomic,
+    in_test_case,
     remove_last_commit_callback,
 )
 from .marks import mark_sent
-from .publishing import CHUNK, backoff, publish
+from .publishing import CHUNK, backoff, is_refusal, publish
 
 if TYPE_CHECKING:
     from .messages import Message
+
+logger = logging.getLogger("cereal_methods")
 
 #: How many messages a process sends when its transaction commits. Workers send the others.
 HELD: Final = 10_000
@@ -47,6 +51,9 @@ def send(app: Any, using: str, messages: Sequence[Message]) -> None:
         try:
             publish(app, chunk)
         except Exception as error:
+            if is_refusal(app, error):
+                logger.error("Of %d durable tasks one is refused: %r", len(chunk), error)
+                continue
             backoff.start(error, len(messages) - start)
             return
         backoff.stop()
@@ -65,8 +72,8 @@ class _Outbox:
         """Hold messages until the transaction commits, unless it has too many already."""
         connection = transaction.get_connection(self._using)
         # One callback after the last message. It survives a rollback to a savepoint; messages do
-        # not.
-        if not remove_last_commit_callback(connection, self._send):
+        # not. In a test case each message has one: captureOnCommitCallbacks() counts callbacks.
+        if in_test_case(connection) or not remove_last_commit_callback(connection, self._send):
             self._number = 0  # another transaction, or others have added callbacks since
         self._number += len(messages)
         if self._number <= HELD:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
+from kombu.exceptions import OperationalError
+
 from ..celery_api.backends import declares_replies
 
 if TYPE_CHECKING:
@@ -60,6 +62,23 @@ def publish(app: Any, messages: Sequence[Message]) -> None:
             connection.ensure(producer, publish_all, **_RETRIES)()
         finally:
             connection.transport_options = before
+
+
+def is_refusal(app: Any, error: Exception) -> bool:
+    """Whether messages were refused by a broker that answers, or by its client.
+
+    An exchange may not exist, an option of a message may be invalid.
+    """
+    if isinstance(error, (OperationalError, OSError)):
+        return False
+    with app.connection_for_write() as connection:
+        if isinstance(error, connection.connection_errors):
+            return False
+        try:
+            connection.ensure_connection(**_RETRIES)
+        except Exception:  # as where its password is wrong
+            return False
+    return True
 
 
 def chunk_size(app: Any) -> int:

@@ -18,7 +18,7 @@ from .claims import COLUMNS, Claim, ClaimedRecord, claimed, has_due
 from .databases import databases
 from .messages import Message
 from .models import State, TaskRecord
-from .publishing import backoff, chunk_size, publish
+from .publishing import backoff, chunk_size, is_refusal, publish
 from .querysets import change
 from .tables import TableMissing
 
@@ -90,11 +90,31 @@ class Relay:
         try:
             publish(self._app, messages)
         except Exception as error:
+            if is_refusal(self._app, error):
+                return self._send_each(claim, messages)
             backoff.start(error, len(messages))
             claim.release()
             return 0
         backoff.stop()
         return len(messages)
+
+    def _send_each(self, claim: Claim, messages: Sequence[Message]) -> int:
+        """Send messages one by one, and postpone those that are refused; return their number."""
+        by_id = {record.id: record for record in claim.records}
+        number = 0
+        for message in messages:
+            try:
+                publish(self._app, [message])
+            except Exception as error:
+                if not is_refusal(self._app, error):
+                    backoff.start(error, len(messages) - number)
+                    claim.release()
+                    break
+                text = f"The message is refused: {type(error).__name__}: {error}"
+                _postpone(claim, [by_id[message.id]], text)
+            else:
+                number += 1
+        return number
 
     def _postpone_unknown(self, claim: Claim) -> None:
         """Postpone the records of tasks that are not registered in this process."""

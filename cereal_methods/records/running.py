@@ -9,12 +9,13 @@ from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from celery.exceptions import Ignore, Reject, Retry
+from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
 from django.db import connections, transaction
 from django.utils import timezone
 
+from ..django_api.databases import session_of
 from ..results.endings import Replaced
-from ..results.messages import CRASHES
+from ..results.messages import CRASHES, RETURNED
 from ..rows.connections import has_died, is_unavailable, with_reconnect
 from ..running.durability import DIVIDED
 from ..running.fetch_retries import retry_fetch
@@ -73,6 +74,8 @@ class Run:
         self.pending_sends: list[Callable[[], Any]] = []
         self._outcome: _Outcome = (None, None, None)
         self._is_committed = self._is_lost = False
+        #: The connection of the driver that the transaction is on.
+        self._session: Any = None
 
     def run(self) -> Any:
         """Take the record, run the method and end the record."""
@@ -177,7 +180,7 @@ class Run:
 
     def _elsewhere(self) -> Verdict:
         """End a delivery whose task another worker runs. Retry it if that worker may have died."""
-        if not self.delivery.is_suspicious:
+        if not (self.delivery.is_suspicious or self.delivery.is_returned):
             return elsewhere(self.delivery)
         # The server may not have noticed yet that the process has died.
         error = TimeoutError("The record is locked by another run, which may have died.")
@@ -185,12 +188,14 @@ class Run:
 
     def _seems_elsewhere(self) -> bool:
         """Whether another worker seems to run the task, on a database without such locks."""
-        return self.taken.state == State.RUNNING and not self.delivery.is_suspicious
+        has_ended = self.delivery.is_suspicious or self.delivery.is_returned
+        return self.taken.state == State.RUNNING and not has_ended
 
     def open(self) -> taking.Opened:
         """Begin a transaction, and take the record in it."""
         opened = taking.Opened(self.delivery.using)
         self.taken = opened.take(self.delivery)
+        self._session = session_of(connections[self.delivery.using])
         return opened
 
     def run_method(self) -> tuple[Any, Replaced | None]:
@@ -210,6 +215,8 @@ class Run:
                 encoded = results.encode(self.task, self.request, result)
                 note = note_of(result) if self.delivery.is_batch else ""
                 ending.done(self.delivery, self.taken, self.started_at, encoded, note)
+        except SoftTimeLimitExceeded:
+            raise  # it may have interrupted a query, after which the connection cannot be used
         except Exception:
             self._is_lost = has_died(connections[self.delivery.using])
             raise
@@ -229,7 +236,8 @@ class Run:
 
     def fail(self, error: Exception) -> Any:
         """Record the error that ended the method, and raise it."""
-        if self._is_lost or (self.started_at is None and is_unavailable(error)):
+        is_lost = self._is_lost or self._is_lost_in_commit(error)
+        if is_lost or (self.started_at is None and is_unavailable(error)):
             self._return_to_broker(error)
         try:
             number = with_reconnect(
@@ -247,6 +255,12 @@ class Run:
                 return end()
         self._send_following()
         raise error
+
+    def _is_lost_in_commit(self, error: Exception) -> bool:
+        """Whether the connection was lost as the transaction ended. It may have committed."""
+        # Django opens another connection where it can neither commit nor roll back.
+        has_changed = session_of(connections[self.delivery.using]) is not self._session
+        return self.task.target.is_atomic and has_changed and is_unavailable(error)
 
     def _record_failure(self, error: Exception) -> int:
         delivery, taken = self.delivery, self.taken
@@ -268,6 +282,7 @@ class Run:
         """Send the message to the broker with a countdown, because the record cannot be written."""
         self.is_unavailable = True
         self.following = None
+        self.request.headers = {**(self.request.headers or {}), RETURNED: True}
         sent = functools.partial(sent_arguments_of, self.request)
         retry_fetch(self.task, self.request, error, sent, most=inf)
 

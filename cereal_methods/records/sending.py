@@ -13,7 +13,7 @@ from celery import uuid
 from django.utils import timezone
 
 from ..exceptions import InvalidModelTask
-from ..results.messages import CRASHES, ENDED, RECORD
+from ..results.messages import CRASHES, ENDED, RECORD, RETURNED
 from .current import current
 from .databases import database_of
 from .fields import LONGEST_ID
@@ -114,7 +114,7 @@ def prepare(
     headers = dict(options.get("headers") or {})
     ignored = options.get("ignore_result", task.ignore_result)
     is_stored = not headers.setdefault("ignore_result", ignored)  # a retry repeats the header
-    for name in (CRASHES, ENDED):  # headers of the message that a retry repeats
+    for name in (CRASHES, ENDED, RETURNED):  # headers of the message that a retry repeats
         headers.pop(name, None)
     options.update(task_id=task_id, headers=headers, ignore_result=True, retry=False)
     for name in ("producer", "connection"):

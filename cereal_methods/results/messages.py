@@ -30,8 +30,12 @@ RECORD: Final = "cereal_record"
 #: The header of a durable task's message that is not to run: how it has ended, and why.
 ENDED: Final = "cereal_ended"
 
+#: The header of a durable task's message that was returned to the broker because the database could
+#: not be reached. The server may hold the locks of the run before for some time.
+RETURNED: Final = "cereal_returned"
+
 #: Headers of a single message, which messages sent for its rows do not inherit.
-MESSAGE_HEADERS: Final = (ROWS, CRASHES, RECORD, ENDED, "cereal_fetch_tries")
+MESSAGE_HEADERS: Final = (ROWS, CRASHES, RECORD, ENDED, RETURNED, "cereal_fetch_tries")
 
 
 def is_bulk(request: Any) -> bool:

@@ -43,6 +43,11 @@ class Account(models.Model):
         raise ValueError(f"{amount} is too much.")
 
     @model_task(durable=True)
+    def reject_file(self) -> None:
+        """Fail with a text that is no Unicode, as the names of some files."""
+        raise ValueError("caf\udce9")
+
+    @model_task(durable=True)
     def regret(self, task_id: str) -> None:
         """Enter that another task has failed: an errback."""
         self.entries.create(amount=-1)
@@ -157,6 +162,16 @@ def settle(account: Account, task: Any, amount: int) -> int:
         os._exit(1)
     if what == "orphan":
         Entry.objects.create(account_id=0, amount=amount)
+    if what == "lose" and times_begun(account.pk) == 1:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE OR REPLACE FUNCTION pg_temp.lose() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;"
+                "CREATE TEMPORARY TABLE lost (id int);"
+                "CREATE CONSTRAINT TRIGGER lose AFTER INSERT ON lost DEFERRABLE INITIALLY DEFERRED "
+                "FOR EACH ROW EXECUTE FUNCTION pg_temp.lose();"
+                "INSERT INTO lost VALUES (1);"
+            )
     if what == "query":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_sleep(%s)", [float(number)])

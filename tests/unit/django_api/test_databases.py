@@ -190,6 +190,11 @@ def test_has_table_asks_the_database() -> None:
 class WithinTestCase(TestCase):
     """What a test case's own transactions are to these functions."""
 
+    def test_in_test_case(self) -> None:
+        assert api.in_test_case(connection)
+        with transaction.atomic():
+            assert api.in_test_case(connection)
+
     def test_would_have_committed(self) -> None:
         assert api.would_have_committed(connection)
         with transaction.atomic():
@@ -205,6 +210,13 @@ class WithinTestCase(TestCase):
         transaction.on_commit(lambda: None)
 
         assert api.count_commit_callbacks(connection) == before + 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_in_test_case_is_false_outside_of_test_cases() -> None:
+    assert not api.in_test_case(connection)
+    with transaction.atomic():
+        assert not api.in_test_case(connection)
 
 
 @pytest.mark.django_db(transaction=True)

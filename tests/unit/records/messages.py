@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from cereal_methods.records.publishing import publish
 from tests.celery import app
 
 
@@ -16,3 +18,14 @@ def sent() -> list[Any]:
         while (message := queue.get(no_ack=True)) is not None:
             found.append(message)
     return found
+
+
+def refusing(task_id: str) -> Callable[..., None]:
+    """Return a function that publishes messages, and raises for that of a task."""
+
+    def publish_others(app: Any, messages: Any) -> None:
+        if any(message.id == task_id for message in messages):
+            raise ValueError("invalid")
+        publish(app, messages)
+
+    return publish_others

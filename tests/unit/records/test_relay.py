@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery import Celery
 from django.db import connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from cereal_methods.records import marks, publishing, relay
 from cereal_methods.records.claims import LEASE, claimed
@@ -19,7 +21,7 @@ from cereal_methods.records.relay import Relay, resend
 from tests.bank.models import Account
 from tests.celery import app
 
-from .messages import sent
+from .messages import refusing, sent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -186,6 +188,55 @@ def test_resending_done_tasks_stops_if_the_broker_is_unavailable(
     assert "1 durable task could not be sent" in caplog.text
     TaskRecord.objects.update(envelope="[1, 2")
     assert resend("default", timedelta(seconds=60)) == 0
+
+
+def test_a_message_that_is_refused_does_not_hold_up_the_others(
+    account: Account, relay_of_default: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An option may be invalid that the broker's client reads when it publishes."""
+    refused, *others = [waiting(account, seconds=-10 + place) for place in range(3)]
+    monkeypatch.setattr(relay, "publish", refusing(refused.pk))
+    assert relay_of_default.tick() == 2
+    assert {message.headers["id"] for message in sent()} == {each.pk for each in others}
+    refused.refresh_from_db()
+    assert refused.state == State.WAITING
+    assert refused.error.startswith("The message is refused: ")
+    assert refused.send_at > timezone.now() + timedelta(seconds=50)
+
+
+def test_all_messages_wait_if_the_broker_goes_as_they_are_sent_one_by_one(
+    account: Account, relay_of_default: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [waiting(account) for _ in range(2)]
+    errors = iter([ValueError("invalid"), ConnectionRefusedError("nobody there")])
+
+    def refuse(*args: Any) -> None:
+        raise next(errors)
+
+    monkeypatch.setattr(relay, "publish", refuse)
+    assert relay_of_default.tick() == 0
+    assert list(errors) == []
+    assert backoff.is_active()
+    for record in records:
+        record.refresh_from_db()
+        assert (record.state, record.error) == (State.WAITING, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (ValueError("invalid"), True),
+        (OSError("reset"), False),
+        (OperationalError("away"), False),
+    ],
+)
+def test_a_refusal_is_told_from_an_unavailable_broker(error: Exception, is_one: bool) -> None:
+    assert publishing.is_refusal(app, error) is is_one
+
+
+def test_a_broker_that_lets_nobody_in_has_refused_no_message() -> None:
+    nobody = Celery(broker="redis://127.0.0.1:1/0", set_as_current=False)
+    assert not publishing.is_refusal(nobody, ValueError("invalid"))
 
 
 def test_a_mark_that_comes_late_marks_no_later_turn(account: Account) -> None:

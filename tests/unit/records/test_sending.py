@@ -16,7 +16,7 @@ from cereal_methods.records.models import State, TaskRecord
 from tests.bank.models import Account
 from tests.celery import app
 
-from .messages import sent
+from .messages import refusing, sent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -119,6 +119,19 @@ def test_the_broker_may_be_away(
     assert TaskRecord.objects.get(pk=result.id).state == State.WAITING
     assert "1 durable task could not be sent" in caplog.text
     outboxes.backoff.stop()
+
+
+def test_a_message_that_is_refused_holds_up_nobody_else(
+    account: Account, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cereal_methods.records import outboxes
+
+    monkeypatch.setattr(outboxes, "publish", refusing("refused"))
+    refused = account.charge.apply_async((1,), task_id="refused")
+    assert "one is refused" in caplog.text
+    result = account.charge.delay(2)
+    assert TaskRecord.objects.get(pk=refused.id).state == State.WAITING
+    assert [message.headers["id"] for message in sent()] == [result.id]
 
 
 def test_a_bulk_is_recorded_with_one_statement(account: Account) -> None:
