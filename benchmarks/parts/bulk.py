@@ -17,7 +17,7 @@ from benchmarks.contenders import METHOD_PICKLE
 from benchmarks.marks import TIME
 from benchmarks.models import Order
 from benchmarks.parts.consume import wait_for
-from benchmarks.parts.publish import leave, purge
+from benchmarks.parts.publish import delete_queue, purge
 from benchmarks.samples import Measure, interleaved
 from benchmarks.workers import Worker, workers
 
@@ -93,7 +93,7 @@ def _sending(lab: Lab, rows: int, sample: int) -> Measure:
         }
         runner.ask(sent, way=LOOP, rows=20)
         samples = interleaved(ways, lab.repetitions(7, 2))
-        runner.ask(leave)
+        runner.ask(delete_queue)
     return Measure(
         "bulk",
         "rows sent per second",

@@ -17,7 +17,7 @@ from django.db import transaction
 from benchmarks import database, tasks
 from benchmarks.contenders import METHOD_PICKLE
 from benchmarks.models import Order
-from benchmarks.parts.publish import leave, purge
+from benchmarks.parts.publish import delete_queue, purge
 from benchmarks.samples import Measure, interleaved
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def prepare() -> None:
 def finish() -> None:
     """Drop the tables and the queue."""
     database.drop_record_tables()
-    leave()
+    delete_queue()
 
 
 def send(way: str, number: int, *, saves: bool) -> float:

@@ -12,7 +12,7 @@ from benchmarks import database
 from benchmarks.contenders import METHOD_PICKLE
 from benchmarks.models import Order
 from benchmarks.parts.bulk import BATCHES, LOOP, WAYS
-from benchmarks.parts.publish import leave, purge
+from benchmarks.parts.publish import delete_queue, purge
 from benchmarks.samples import Measure
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def measure(lab: Lab) -> Iterator[Measure]:
         with lab.runners([METHOD_PICKLE], **environment) as runners:
             (runner,) = runners.values()
             found = runner.ask(grown, way=way, rows=rows)
-            runner.ask(leave)
+            runner.ask(delete_queue)
         megabytes[label], rates[label] = [found["megabytes"]], [found["rows_per_second"]]
     yield Measure("memory", "growth of the sending process", "MB", megabytes, exact=True)
     yield Measure(

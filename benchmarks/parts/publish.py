@@ -51,7 +51,7 @@ def measure(lab: Lab) -> Iterator[Measure]:
                 {name: [cpu for _, cpu in taken] for name, taken in found.items()},
                 floor=FLOOR,
             )
-            next(iter(runners.values())).ask(leave)
+            next(iter(runners.values())).ask(delete_queue)
 
 
 def send(number: int) -> tuple[float, float]:
@@ -84,6 +84,6 @@ def purge() -> None:
         broker.default_channel.queue_purge(app.conf.task_default_queue)
 
 
-def leave() -> None:
+def delete_queue() -> None:
     """Remove the queue."""
     forget(app.conf.task_default_queue)

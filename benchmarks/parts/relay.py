@@ -25,7 +25,7 @@ from benchmarks.contenders import METHOD_PICKLE
 from benchmarks.marks import TIME
 from benchmarks.models import Order
 from benchmarks.parts.consume import wait_for
-from benchmarks.parts.publish import leave, purge
+from benchmarks.parts.publish import delete_queue, purge
 from benchmarks.samples import Measure, interleaved
 from benchmarks.workers import Worker, children, cpu_seconds, workers
 
@@ -158,7 +158,7 @@ def empty() -> None:
 def finish() -> None:
     """Drop the tables and the queue."""
     database.drop_record_tables()
-    leave()
+    delete_queue()
 
 
 def loop(number: int) -> float:

@@ -40,7 +40,7 @@ def done(
         "state": State.DONE,
         "started_at": started_at,
         "attempts": taken.attempts + 1,
-        # The message is not sent again, so its arguments need not be kept.
+        # The message is not sent again, so its arguments need not be stored.
         "envelope": "",
         "body": b"",
         "ended_at": timezone.now(),
@@ -61,7 +61,7 @@ def replaced(
     """End a task that ``task.replace()`` has replaced, in the method's transaction.
 
     Its record gets another id, because the replacement has the task's id and may be durable too.
-    ``signature`` is the replacement if it is sent after the commit, and is kept until then.
+    ``signature`` is the replacement if it is sent after the commit. It is stored until then.
     """
     return _change(
         delivery,

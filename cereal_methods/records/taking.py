@@ -56,7 +56,7 @@ class Taken:
 
 
 class Opened:
-    """A transaction that has begun. It ends when this context manager exits."""
+    """An open transaction, which ends when this context manager exits."""
 
     def __init__(self, using: str) -> None:
         self._atomic = transaction.atomic(using=using)

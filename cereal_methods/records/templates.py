@@ -69,7 +69,7 @@ class Template:
 
     @classmethod
     def of(cls, sending: Sending, sent: PreparedTask, reference: Reference) -> Template | None:
-        """Return the template of what was sent for a row, or None if there is none.
+        """Return the template of a message that was sent for a row, or None.
 
         There is no template if code outside Celery takes part in sending, because it could treat
         two messages differently: a task class or an app with its own ``apply_async`` or
