@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.signals import celeryd_init, task_postrun
+from celery.signals import celeryd_init, task_postrun, task_success
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
@@ -26,6 +26,7 @@ class RecordsConfig(AppConfig):
         from ..running import durability
         from .checks import check_routers, check_tables
         from .durable import Records
+        from .following import on_success
         from .marks import mark_all
 
         durability.register(Records())
@@ -33,6 +34,7 @@ class RecordsConfig(AppConfig):
         register(check_tables, TAG, Tags.database)
         celeryd_init.connect(_prepare_worker, dispatch_uid=__name__)
         task_postrun.connect(mark_all)
+        task_success.connect(on_success)
         call_before_connections_close(mark_all)
 
 

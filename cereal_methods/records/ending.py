@@ -31,20 +31,22 @@ def done(
     started_at: datetime,
     result: bytes | None,
     note: str = "",
+    *,
+    keeps_message: bool = False,
 ) -> int:
     """End a task whose method has returned, in the method's transaction.
 
-    ``note`` is the text of the record about the rows of a batch that did not succeed.
+    ``note`` is the text of the record about the rows of a batch that did not succeed. With
+    ``keeps_message`` the message can be sent again, for what follows the task.
     """
     values: dict[str, Any] = {
         "state": State.DONE,
         "started_at": started_at,
         "attempts": taken.attempts + 1,
-        # The message is not sent again, so its arguments need not be stored.
-        "envelope": "",
-        "body": b"",
         "ended_at": timezone.now(),
     }
+    if not keeps_message:  # its arguments are not needed any more
+        values.update(envelope="", body=b"")
     # Few runs change these columns, and each column costs time.
     if taken.crashes:
         values["crashes"] = 0

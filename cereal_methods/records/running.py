@@ -25,6 +25,7 @@ from . import ending, links, results, taking
 from .batches import note_of
 from .current import current
 from .deliveries import Delivery
+from .following import is_followed
 from .locks import RunLock
 from .models import State
 from .outboxes import send
@@ -207,14 +208,15 @@ class Run:
                 result = self.call()
             except Replaced as error:  # the method's changes are committed
                 replaced = error
+            values = self.delivery, self.taken, self.started_at
             if self.following is not None:
                 ending.waiting(self.delivery, self.taken, self.following.record, "")
             elif replaced is not None:
-                ending.replaced(self.delivery, self.taken, self.started_at, self._signature())
+                ending.replaced(*values, self._signature())
             else:
                 encoded = results.encode(self.task, self.request, result)
                 note = note_of(result) if self.delivery.is_batch else ""
-                ending.done(self.delivery, self.taken, self.started_at, encoded, note)
+                ending.done(*values, encoded, note, keeps_message=is_followed(self.request))
         except SoftTimeLimitExceeded:
             raise  # it may have interrupted a query, after which the connection cannot be used
         except Exception:
