@@ -71,6 +71,7 @@ def test_modules_are_imported_in_functions_only_where_a_framework_asks_for_it() 
         Import("records.apps", "checks.check_routers"),
         Import("records.apps", "checks.check_tables"),
         Import("records.apps", "durable.Records"),
+        Import("records.apps", "following.on_success"),
         Import("records.apps", "marks.mark_all"),
         Import("records.apps", "running.durability"),
         Import("entry_points", "running.decoding.decoded"),  # kombu: it is not yet imported
