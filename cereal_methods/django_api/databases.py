@@ -152,7 +152,7 @@ def _call(callback: Callable[[], Any], robust: bool) -> None:
 
 def in_test_case(connection: Any) -> bool:
     """Whether a connection is in a transaction of a test case."""
-    # TestCase marks its own. Else: do nothing that only tests need.
+    # TestCase marks its transactions. Else: let tests count fewer callbacks than messages.
     blocks = connection.atomic_blocks
     return bool(blocks and blocks[0]._from_testcase)
 

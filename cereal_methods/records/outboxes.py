@@ -52,7 +52,7 @@ def send(app: Any, using: str, messages: Sequence[Message]) -> None:
             publish(app, chunk)
         except Exception as error:
             if is_refusal(app, error):
-                logger.error("Of %d durable tasks one is refused: %r", len(chunk), error)
+                logger.error("One of %d durable tasks was refused: %r", len(chunk), error)
                 continue
             backoff.start(error, len(messages) - start)
             return

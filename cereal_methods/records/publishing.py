@@ -65,9 +65,9 @@ def publish(app: Any, messages: Sequence[Message]) -> None:
 
 
 def is_refusal(app: Any, error: Exception) -> bool:
-    """Whether messages were refused by a broker that answers, or by its client.
+    """Whether an available broker, or its client, refused a message.
 
-    An exchange may not exist, an option of a message may be invalid.
+    For example, an exchange does not exist, or an option is invalid.
     """
     if isinstance(error, (OperationalError, OSError)):
         return False
@@ -76,7 +76,7 @@ def is_refusal(app: Any, error: Exception) -> bool:
             return False
         try:
             connection.ensure_connection(**_RETRIES)
-        except Exception:  # as where its password is wrong
+        except Exception:  # for example a wrong password
             return False
     return True
 

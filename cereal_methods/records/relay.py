@@ -99,7 +99,7 @@ class Relay:
         return len(messages)
 
     def _send_each(self, claim: Claim, messages: Sequence[Message]) -> int:
-        """Send messages one by one, and postpone those that are refused; return their number."""
+        """Send messages one by one, and postpone refused ones. Return the number of sent ones."""
         by_id = {record.id: record for record in claim.records}
         number = 0
         for message in messages:
@@ -110,7 +110,7 @@ class Relay:
                     backoff.start(error, len(messages) - number)
                     claim.release()
                     break
-                text = f"The message is refused: {type(error).__name__}: {error}"
+                text = f"The message was refused: {type(error).__name__}: {error}"
                 _postpone(claim, [by_id[message.id]], text)
             else:
                 number += 1

@@ -218,7 +218,7 @@ class Run:
                 note = note_of(result) if self.delivery.is_batch else ""
                 ending.done(*values, encoded, note, keeps_message=is_followed(self.request))
         except SoftTimeLimitExceeded:
-            raise  # it may have interrupted a query, after which the connection cannot be used
+            raise  # if it has interrupted a query, the connection cannot be used any more
         except Exception:
             self._is_lost = has_died(connections[self.delivery.using])
             raise
@@ -259,8 +259,8 @@ class Run:
         raise error
 
     def _is_lost_in_commit(self, error: Exception) -> bool:
-        """Whether the connection was lost as the transaction ended. It may have committed."""
-        # Django opens another connection where it can neither commit nor roll back.
+        """Whether the connection was lost while the transaction ended. It may have committed."""
+        # Django opens another connection if it can neither commit nor roll back.
         has_changed = session_of(connections[self.delivery.using]) is not self._session
         return self.task.target.is_atomic and has_changed and is_unavailable(error)
 

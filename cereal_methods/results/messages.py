@@ -31,7 +31,7 @@ RECORD: Final = "cereal_record"
 ENDED: Final = "cereal_ended"
 
 #: The header of a durable task's message that was returned to the broker because the database could
-#: not be reached. The server may hold the locks of the run before for some time.
+#: not be reached. The server may still hold the locks of the earlier run.
 RETURNED: Final = "cereal_returned"
 
 #: Headers of a single message, which messages sent for its rows do not inherit.

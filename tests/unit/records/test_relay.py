@@ -200,7 +200,7 @@ def test_a_message_that_is_refused_does_not_hold_up_the_others(
     assert {message.headers["id"] for message in sent()} == {each.pk for each in others}
     refused.refresh_from_db()
     assert refused.state == State.WAITING
-    assert refused.error.startswith("The message is refused: ")
+    assert refused.error.startswith("The message was refused: ")
     assert refused.send_at > timezone.now() + timedelta(seconds=50)
 
 
