@@ -242,9 +242,8 @@ class Run:
         if is_lost or (self.started_at is None and is_unavailable(error)):
             self._return_to_broker(error)
         try:
-            number = with_reconnect(
-                self.delivery.using, functools.partial(self._record_failure, error)
-            )
+            record_failure = functools.partial(self._record_failure, error)
+            number = with_reconnect(self.delivery.using, record_failure)
         except Exception as failure:
             if is_unavailable(failure):
                 self._return_to_broker(failure)
