@@ -101,20 +101,20 @@ class Relay:
     def _send_each(self, claim: Claim, messages: Sequence[Message]) -> int:
         """Send messages one by one, and postpone refused ones. Return the number of sent ones."""
         by_id = {record.id: record for record in claim.records}
-        number = 0
-        for message in messages:
+        refused: dict[str, list[ClaimedRecord]] = {}
+        for number, message in enumerate(messages):
             try:
                 publish(self._app, [message])
             except Exception as error:
                 if not is_refusal(self._app, error):
                     backoff.start(error, len(messages) - number)
                     claim.release()
-                    break
+                    return 0
                 text = f"The message was refused: {type(error).__name__}: {error}"
-                _postpone(claim, [by_id[message.id]], text)
-            else:
-                number += 1
-        return number
+                refused.setdefault(text, []).append(by_id[message.id])
+        for text, records in refused.items():
+            _postpone(claim, records, text)
+        return len(messages) - sum(map(len, refused.values()))
 
     def _postpone_unknown(self, claim: Claim) -> None:
         """Postpone the records of tasks that are not registered in this process."""

@@ -204,6 +204,25 @@ def test_a_message_that_is_refused_does_not_hold_up_the_others(
     assert refused.send_at > timezone.now() + timedelta(seconds=50)
 
 
+def test_refused_messages_with_one_reason_are_logged_once(
+    account: Account,
+    relay_of_default: Relay,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A full Redis refuses all of them."""
+    for _ in range(3):
+        waiting(account)
+
+    def refuse(*args: Any) -> None:
+        raise ValueError("out of memory")
+
+    monkeypatch.setattr(relay, "publish", refuse)
+    assert relay_of_default.tick() == 0
+    assert "3 durable tasks cannot be sent" in caplog.text
+    assert TaskRecord.objects.waiting().filter(error__contains="out of memory").count() == 3
+
+
 def test_all_messages_wait_if_the_broker_goes_as_they_are_sent_one_by_one(
     account: Account, relay_of_default: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
