@@ -10,7 +10,7 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 from ..exceptions import InvalidMessage
 from ..serializers.content import call_expected
 from ..serializers.frame import EMPTY_EMBED
-from . import claims
+from . import signatures
 from .arguments import LazyArgs
 from .embed import LazyEmbed, check_embed, check_forwarded
 
@@ -45,7 +45,7 @@ def error_in(
     call = parts[0].call if isinstance(parts[0], LazyArgs) else None
     if needs_signature and message.content_type == _SIGNED_BY_CELERY:
         needs_signature = False
-    error = claims.error_in(call, message.headers, needs_signature=needs_signature)
+    error = signatures.error_in(call, message.headers, needs_signature=needs_signature)
     return error or _error_in_canvas(message, name, call, *parts)
 
 
@@ -85,7 +85,7 @@ def _error_in_canvas(
     message: Any, name: str, call: Call | None, args: Any, kwargs: Any, embed: Any
 ) -> InvalidMessage | None:
     """Return why the signatures in a message may not be sent on, or None if they may."""
-    if message.content_type in _TRUSTED or (call is not None and claims.claims_signature(call)):
+    if message.content_type in _TRUSTED or (call is not None and signatures.claims_signature(call)):
         return None
     try:
         if not isinstance(embed, LazyEmbed):  # a LazyEmbed checks itself when it is read

@@ -58,15 +58,15 @@ def test_it_counts() -> None:
 
 def test_counting_fails_where_tasks_wait_unsent() -> None:
     record("waiting", send_at=timezone.now() - timedelta(seconds=90))
-    with pytest.raises(CommandError, match="1 tasks should have been sent a minute ago"):
+    with pytest.raises(CommandError, match="1 task should have been sent a minute ago"):
         run("count")
 
 
 def test_it_retries_and_cancels_what_is_named() -> None:
     for state in ("failed", "canceled", "waiting", "sent"):
         record(state)
-    assert run("retry", "failed") == "1 tasks will run again.\n"
-    assert run("cancel", "--state", "sent") == "1 tasks will not run.\n"
+    assert run("retry", "failed") == "1 task will run again.\n"
+    assert run("cancel", "--state", "sent") == "1 task will not run.\n"
     states = dict(TaskRecord.objects.values_list("pk", "state"))
     assert states["failed"] == State.WAITING
     assert states["sent"] == State.CANCELED
@@ -79,15 +79,15 @@ def test_leaving_out_an_option_never_changes_every_task(action: str) -> None:
     record("waiting")
     with pytest.raises(CommandError, match="or give --all"):
         run(action)
-    assert "1 tasks" in run(action, "--all")
+    assert "1 task" in run(action, "--all")
 
 
 def test_it_purges_by_the_setting_or_by_age(settings: Any) -> None:
     record("done", ended_at=timezone.now() - timedelta(days=8))
     record("failed", ended_at=timezone.now() - timedelta(days=8))
     record("done", "recent", ended_at=timezone.now() - timedelta(days=2))
-    assert run("purge") == "1 tasks are deleted.\n"
-    assert run("purge", "--older-than", "1") == "1 tasks are deleted.\n"
+    assert run("purge") == "1 task deleted.\n"
+    assert run("purge", "--older-than", "1") == "1 task deleted.\n"
     assert TaskRecord.objects.get().state == State.FAILED
 
 
@@ -97,9 +97,9 @@ def test_it_sends_what_is_due() -> None:
     account = Account.objects.create()
     sent()
     account.charge.apply_async((1,), countdown=60)
-    assert run("send") == "0 tasks are sent.\n"
+    assert run("send") == "0 tasks sent.\n"
     TaskRecord.objects.update(send_at=timezone.now())
-    assert run("send") == "1 tasks are sent.\n"
+    assert run("send") == "1 task sent.\n"
     assert len(sent()) == 1
 
 
@@ -107,5 +107,5 @@ def test_it_sends_again_what_a_broker_has_lost() -> None:
     record("sent", sent_at=timezone.now() - timedelta(seconds=90))
     with pytest.raises(CommandError, match="Give --sent-for"):
         run("resend")
-    assert run("resend", "--sent-for", "100") == "0 tasks are sent again.\n"
-    assert run("resend", "--sent-for", "60") == "1 tasks are sent again.\n"
+    assert run("resend", "--sent-for", "100") == "0 tasks sent again.\n"
+    assert run("resend", "--sent-for", "60") == "1 task sent again.\n"

@@ -115,7 +115,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{state:9}{number:10,}")
         if unsent:
             raise CommandError(
-                f"{unsent:,} tasks should have been sent a minute ago. Check that the broker "
+                f"{_tasks(unsent)} should have been sent a minute ago. Check that the broker "
                 "answers and that a worker is running."
             )
 
@@ -148,13 +148,13 @@ class Command(BaseCommand):
         days = conf.get("RECORDS_KEEP") if options["older_than"] is None else options["older_than"]
         age = timedelta(days=days)
         number = sum(records.purge(age) for _, records in _selected(using, options))
-        self._write_number(number, "are deleted", options)
+        self._write_number(number, "deleted", options)
 
     def _send(self, using: list[str], options: dict[str, Any]) -> None:
         """Send the messages that are due, once or until the command is interrupted."""
         app: Any = current_app
         if not options["watch"]:
-            self._write_number(Relay(app, using).tick(), "are sent", options)
+            self._write_number(Relay(app, using).tick(), "sent", options)
             return
         stopped = threading.Event()
         try:
@@ -169,11 +169,15 @@ class Command(BaseCommand):
                 "Give --sent-for: how many seconds ago the tasks were sent, at least."
             )
         age = timedelta(seconds=options["sent_for"])
-        self._write_number(sum(resend(alias, age) for alias in using), "are sent again", options)
+        self._write_number(sum(resend(alias, age) for alias in using), "sent again", options)
 
     def _write_number(self, number: int, what: str, options: dict[str, Any]) -> None:
-        text = json.dumps({"tasks": number}) if options["json"] else f"{number:,} tasks {what}."
-        self.stdout.write(text)
+        text = f"{_tasks(number)} {what}."
+        self.stdout.write(json.dumps({"tasks": number}) if options["json"] else text)
+
+
+def _tasks(number: int) -> str:
+    return f"{number:,} task{'' if number == 1 else 's'}"
 
 
 def _selected(
