@@ -21,7 +21,7 @@ from typing import Any
 from tests.servers.kinds import HOST, MariaDB, Postgres, RabbitMQ, Redis, Server
 
 #: After how many seconds what was sent, and has not ended, is sent again.
-SENT_FOR = 8
+SENT_FOR = 5
 
 #: Who is killed in between. The database is restarted twice besides.
 KINDS = ("worker", "child", "relay", "sender", "broker")
