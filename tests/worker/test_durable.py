@@ -26,9 +26,6 @@ from .bank import (
 )
 from .workers import Worker
 
-# Their rows and records are on one database.
-pytestmark = pytest.mark.django_db(transaction=True)
-
 POOLS = {
     "prefork": ("--pool=prefork", "--concurrency=2"),
     "threads": ("--pool=threads", "--concurrency=10", "--prefetch-multiplier=1"),

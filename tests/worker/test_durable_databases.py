@@ -17,6 +17,9 @@ from tests.bank.models import Account, Entry
 from .bank import RELAY, SECONDS, amounts, ended
 from .workers import Worker
 
+#: Their rows are on several databases.
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
 DATABASES = ("default", "archive")
 
 

@@ -25,8 +25,6 @@ from .bank import (
 )
 from .workers import Worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
 
 @pytest.fixture(scope="module")
 def worker(start_worker: Callable[..., Worker]) -> Iterator[Worker]:

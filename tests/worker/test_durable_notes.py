@@ -71,7 +71,7 @@ def test_a_key_that_has_gone_is_noted_and_the_task_runs_once_with_the_right_one(
     )
     assert "\n" not in record.error
     told = StringIO()
-    call_command("task_records", "list", stdout=told)
+    call_command("task_records", "list", database="default", stdout=told)
     assert "SignatureMismatch: The signature" in told.getvalue()
     assert amounts(account) == []
 

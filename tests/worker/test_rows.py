@@ -18,6 +18,9 @@ from tests.shop.models import Customer, Line, Order
 from .test_missing_rows import gone
 from .workers import Worker
 
+#: Their rows are on several databases.
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
 SECONDS = 30
 
 

@@ -19,6 +19,9 @@ from tests.shop.models import Order
 
 from .workers import Worker
 
+#: Their rows are on several databases.
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
 SECONDS = 30
 
 
