@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,14 @@ class Account(models.Model):
         self.entries.create(amount=amount)
         if times_begun(amount) <= times:
             os._exit(1)
+        return amount
+
+    @model_task(durable=True)
+    def die_after(self, amount: int) -> int:
+        """Enter an amount, and end the worker with its processes after the commit."""
+        self.entries.create(amount=amount)
+        mark("begin", amount=amount)
+        transaction.on_commit(end_worker)
         return amount
 
     @model_task(durable=True)
@@ -184,3 +193,9 @@ def times_begun(amount: int) -> int:
     """Return how often a method has begun with an amount, in all processes of a worker."""
     lines = Path(os.environ["TEST_PROBE"]).read_text().splitlines()
     return sum(line.get("amount") == amount for line in map(json.loads, lines))
+
+
+def end_worker() -> None:
+    """End a prefork worker and this process of its pool, as the end of the machine would."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    os._exit(1)

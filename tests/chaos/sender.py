@@ -36,7 +36,10 @@ def main(progress: Path, number: int, count: int, seed: int, pause: float) -> No
     accounts = list(Account.objects.order_by("pk"))
     begun = int(progress.read_text() or 0) if progress.exists() else 0
     for at in range(begun, count):
-        progress.write_text(str(at + 1))
+        # At once, or a sender that is killed here would begin anew.
+        written = progress.with_suffix(".written")
+        written.write_text(str(at + 1))
+        written.replace(progress)
         rng = random.Random(f"{seed}/{number}/{at}")
         first = (number * count + at) * STEP
         try:
