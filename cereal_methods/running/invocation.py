@@ -72,7 +72,7 @@ def invoke(target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     state = RunState() if request is None else state_of(request)
     state.reference = reference
     run = _Run(target, task, request, state, call_of(request), reference, row)
-    if _is_recorded(target, task, request):
+    if target.is_durable and _is_recorded(task, request):
         call = functools.partial(run.run, args, kwargs)
         records = durability.installed(target.name)
         run_once = records.run_row if is_row_of_batch(request) else records.run
@@ -85,7 +85,7 @@ def _run_batch(
 ) -> Any:
     """Run the method for each row of a message, and return the outcome as a result."""
     request = task.request
-    is_recorded = _is_recorded(target, task, request)
+    is_recorded = target.is_durable and _is_recorded(task, request)
     found = batch.Batch(task, target.policy, rows, args, kwargs, is_recorded=is_recorded)
     if is_recorded:
         records = durability.installed(target.name)
@@ -93,14 +93,9 @@ def _run_batch(
     return found.run()
 
 
-def _is_recorded(target: Target, task: Any, request: Any) -> bool:
-    """Whether a message runs by its record."""
-    return (
-        target.is_durable
-        and not is_called_directly(request)
-        and not request.is_eager
-        and not durability.is_off(task.app)
-    )
+def _is_recorded(task: Any, request: Any) -> bool:
+    """Whether a message of a durable task runs by its record."""
+    return not (is_called_directly(request) or request.is_eager or durability.is_off(task.app))
 
 
 @dataclass(slots=True)
