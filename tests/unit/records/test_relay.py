@@ -254,7 +254,7 @@ def test_a_refusal_is_told_from_an_unavailable_broker(error: Exception, is_one: 
 
 
 def test_a_broker_that_lets_nobody_in_has_refused_no_message() -> None:
-    nobody = Celery(broker="redis://127.0.0.1:1/0", set_as_current=False)
+    nobody = Celery(broker="pyamqp://127.0.0.1:1//", set_as_current=False)
     assert not publishing.is_refusal(nobody, ValueError("invalid"))
 
 
