@@ -186,7 +186,9 @@ class Order(Stamped):
             raise task.retry(countdown=0)
         return seen, task.request.id
 
-    @model_task(autoretry_for=(ValueError,), max_retries=1, default_retry_delay=0)
+    # With a delay of 0 a failure of the retry may be stored before the state RETRY, which Celery
+    # then stores in its place.
+    @model_task(autoretry_for=(ValueError,), max_retries=1, default_retry_delay=0.5)
     def fail_once(self) -> int:
         """Fail for orders that were not tried before, and for bad ones always."""
         mark("begin", number=self.number)
