@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from celery import current_app
 from django.db import Error, connections
+from django.db.models import Q
 from django.utils import timezone
 
 from ..django_api.databases import in_atomic
@@ -168,11 +169,11 @@ def resend(using: str, sent_for: timedelta) -> int:
     of sessions, no lock shows whether its worker is alive.
     """
     until = timezone.now() - sent_for
+    # A method may be running before its message is marked as sent.
+    is_sent = Q(state=State.SENT, sent_at__lte=until)
+    is_running = Q(state=State.RUNNING, started_at__lte=until)
     records = (
-        TaskRecord._base_manager.using(using)
-        .filter(state__in=(State.SENT, State.RUNNING), sent_at__lte=until)
-        .exclude(envelope="")
-        .exclude(state=State.RUNNING, started_at__gt=until)
+        TaskRecord._base_manager.using(using).filter(is_sent | is_running).exclude(envelope="")
     )
     number = change(records, {"state": State.WAITING, "send_at": timezone.now()})
     return number + _resend_done(using, until)

@@ -129,8 +129,11 @@ def insert(delivery: Delivery) -> None:
 
 def count_crash(delivery: Delivery) -> None:
     """Count, before the transaction, a delivery that may have ended its process."""
+    records = _of(delivery).filter(state__in=(State.WAITING, State.SENT, State.RUNNING))
+    if delivery.turn is not None:  # a retry that waits in the record is not running
+        records = records.filter(turn=delivery.turn)
     change(
-        _of(delivery).filter(state__in=(State.WAITING, State.SENT, State.RUNNING)),
+        records,
         {"state": State.RUNNING, "started_at": timezone.now(), "crashes": F("crashes") + 1},
     )
 

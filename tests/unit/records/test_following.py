@@ -15,6 +15,7 @@ from django.utils import timezone
 from cereal_methods.records import following
 from cereal_methods.records.models import TaskRecord
 from cereal_methods.records.relay import resend
+from cereal_methods.results.messages import CRASHES
 from tests.bank.models import Account
 
 from ..sending.messages import trace
@@ -118,3 +119,27 @@ def test_a_message_that_does_not_name_a_record_is_ignored(place: Any) -> None:
     request = mock.Mock(id="1", cereal_record=place)
 
     following.drop_message(request)  # no query: there is no such database
+
+
+def test_a_retry_waits_although_its_first_message_comes_again(account: Account) -> None:
+    """The worker died after it had recorded the retry, before it acknowledged the message."""
+    account.insist.delay(5, 1, 60)
+    (message,) = sent()
+    trace(message)
+    assert record_of(message).state == "waiting"
+
+    message.headers[CRASHES] = 1
+    trace(message)
+
+    record = record_of(message)
+    assert (record.state, record.turn, record.crashes) == ("waiting", 1, 0)
+
+
+def test_a_task_that_ran_before_it_was_marked_as_sent_is_sent_again(account: Account) -> None:
+    account.charge.delay(1)
+    (message,) = sent()
+    long_ago = timezone.now() - timedelta(minutes=2)
+    TaskRecord.objects.update(state="running", sent_at=None, started_at=long_ago)
+
+    assert resend("default", timedelta(seconds=60)) == 1
+    assert record_of(message).state == "waiting"
