@@ -16,6 +16,9 @@ from .deliveries import place_of
 from .models import State, TaskRecord
 from .querysets import change
 
+#: The attribute of a request whose task is followed.
+_FOLLOWED: Final = "cereal_followed"
+
 logger: Final = logging.getLogger("cereal_methods")
 
 
@@ -24,14 +27,22 @@ def is_followed(request: Any) -> bool:
     return bool(request.chain or request.callbacks or request.chord)
 
 
+def note_following(request: Any) -> bool:
+    """Return whether something follows, and note it in the request for ``on_success``."""
+    if not is_followed(request):
+        return False
+    setattr(request, _FOLLOWED, True)
+    return True
+
+
 def on_success(sender: Any = None, **kwargs: Any) -> None:
     """Drop the message of a task, because Celery has sent what follows it.
 
     A receiver of ``task_success``, which Celery sends after that.
     """
-    request = sender.request
-    if getattr(getattr(sender, "target", None), "is_durable", False) and is_followed(request):
-        drop_message(request)
+    # The chain may be empty by now: some versions of Celery take the next step out of it.
+    if getattr(sender.request, _FOLLOWED, False):
+        drop_message(sender.request)
 
 
 def drop_message(request: Any) -> None:

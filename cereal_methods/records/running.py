@@ -25,7 +25,7 @@ from . import ending, links, results, taking
 from .batches import note_of
 from .current import current
 from .deliveries import Delivery
-from .following import is_followed
+from .following import note_following
 from .locks import RunLock
 from .models import State
 from .outboxes import send
@@ -216,7 +216,7 @@ class Run:
             else:
                 encoded = results.encode(self.task, self.request, result)
                 note = note_of(result) if self.delivery.is_batch else ""
-                ending.done(*values, encoded, note, keeps_message=is_followed(self.request))
+                ending.done(*values, encoded, note, keeps_message=note_following(self.request))
         except SoftTimeLimitExceeded:
             raise  # if it has interrupted a query, the connection cannot be used any more
         except Exception:

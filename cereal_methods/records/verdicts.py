@@ -14,7 +14,7 @@ from django.utils import timezone
 from .. import conf
 from ..celery_api.backends import counts_parts_again
 from . import ending, results
-from .following import drop_message, is_followed
+from .following import drop_message, note_following
 from .models import State
 
 if TYPE_CHECKING:
@@ -110,8 +110,9 @@ def _hand_on(delivery: Delivery, request: Any, taken: Taken) -> Any:
     backend = delivery.task.backend
     is_stored = not (request.ignore_result or delivery.task.ignore_result)
     counts_again = request.chord and counts_parts_again(backend)
+    has_next = note_following(request)
     if is_stored and not counts_again and backend.get_state(delivery.id) == SUCCESS:
-        if is_followed(request):
+        if has_next:
             drop_message(request)
         return _ignore(delivery, "was delivered again, and is done")()
     logger.info("%s was delivered again, and is done: its result is handed on.", delivery)

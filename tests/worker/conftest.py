@@ -48,6 +48,16 @@ def result_tables(servers: None) -> Iterator[None]:
             app.backend.task_cls.metadata.drop_all(session.get_bind())
 
 
+@pytest.fixture(scope="session", autouse=True)
+def marks_at_once() -> Iterator[None]:
+    """Let the tests' own process mark what it has sent at once, also in a burst."""
+    from cereal_methods.records import marks  # which imports models
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(marks, "BURST", -1.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(servers: None) -> None:
     """Start the servers before the test databases are made."""

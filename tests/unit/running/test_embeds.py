@@ -148,3 +148,8 @@ def test_a_time_limit_that_strikes_while_an_embed_is_read_is_raised() -> None:
         embedded["callbacks"]
 
     assert embedded["callbacks"] == [CALL]
+
+
+def test_an_empty_embed_is_a_canvas() -> None:
+    check_embed({}, is_signed=False)
+    check_embed(None, is_signed=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -162,3 +163,18 @@ def test_a_canvas_in_the_headers_is_checked_as_the_one_in_the_body(name: str, se
     message._decoded_cache = None
 
     assert "serializer='cereal-pickle'" in str(error_in(message, plain.name))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "is_taken"), [("application/data", True), ("application/json", False)]
+)
+def test_celerys_own_signed_messages_are_signed(content_type: str, is_taken: bool) -> None:
+    message = SimpleNamespace(
+        content_type=content_type,
+        headers={"task": plain.name, "id": "1"},
+        payload=[[], {}, {}],
+    )
+
+    error = error_in(message, plain.name, needs_signature=True)
+
+    assert (error is None) is is_taken

@@ -16,6 +16,7 @@ from kombu.serialization import dumps
 
 from cereal_methods.exceptions import SignatureMismatch
 from cereal_methods.serializers.binding import binding
+from cereal_methods.serializers.pickle import FORMAT as PICKLE
 from cereal_methods.serializers.signing import has_signature
 from tests.celery import app
 from tests.shop.models import Order
@@ -257,3 +258,17 @@ def test_a_forged_body_is_not_signed_for_another_message(sent: Sent, order: Orde
 
     with pytest.raises(SignatureMismatch):
         call.decoder.bound_again(forged, binding(HEADERS))
+
+
+def test_a_body_of_protocol_1_is_not_remembered(order: Order) -> None:
+    before_task_publish.send(sender="shop.ship", body={"id": "1"}, headers={})
+
+    _, _, body = dumps(((), {"this": order}, EMBED), "cereal-pickle")
+
+    assert b'"for"' not in body
+
+
+def test_a_body_that_is_not_bound_is_not_bound_again(order: Order) -> None:
+    _, _, body = dumps(((), {"this": order}, EMBED), "cereal-pickle")
+
+    assert PICKLE.bound_again(body, binding(HEADERS)) == body
