@@ -59,8 +59,9 @@ INSTALLED_APPS = [
     "cereal_methods.records",
     "shop",
 ]
-if find_spec("django_celery_results"):  # serve.py keeps results in the database with it
+if find_spec("django_celery_results"):  # with it, the admin lists an order's last runs
     INSTALLED_APPS.append("django_celery_results")
+    CELERY_RESULT_EXTENDED = True
 
 DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{VAR / 'shop.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":

@@ -11,7 +11,7 @@ from tests.unit.interpreters import ROOT, run_program
 def test_every_example_runs(tmp_path: Path) -> None:
     text = (ROOT / "docs/admin.md").read_text()
     blocks = re.findall(r"^```python\n# (\S+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert [name for name, _ in blocks] == ["shop/models.py", "shop/admin.py"]
+    assert [name for name, _ in blocks] == ["shop/models.py", "shop/admin.py", "config/settings.py"]
     assert len(blocks) == text.count("```python")
     files = [
         ("config/__init__.py", ""),
@@ -26,7 +26,7 @@ def test_every_example_runs(tmp_path: Path) -> None:
 
     printed = run_program("admin_page", directory=tmp_path, settings="config.settings")
 
-    assert printed.splitlines()[-2:] == ["True True True", "['change']"]
+    assert printed.splitlines()[-2:] == ["True True True True", "['change']"]
 
 
 def test_what_the_page_shows_is_there() -> None:

@@ -7,12 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery.app.task import Context
+from celery.exceptions import Retry
+from celery.states import FAILURE, RETRY, SUCCESS
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django_celery_results.backends import DatabaseBackend
 
 from cereal_methods import BulkResult
 from cereal_methods.records.models import TaskRecord
@@ -152,6 +156,21 @@ def test_a_token_is_needed(box: Box, sent: Any) -> None:
     assert sent() == []
 
 
+@pytest.fixture
+def store(django_backend: DatabaseBackend) -> Any:
+    """Store results as workers do, in each serializer."""
+
+    def store_result(
+        task: str, kwargs: str, result: Any = None, state: str = SUCCESS, args: str = "()"
+    ) -> None:
+        context = Context(task=task, kwargsrepr=kwargs, argsrepr=args, hostname="w")
+        task_id = f"{task}-{args}-{kwargs}-{state}"
+        django_backend.store_result(task_id, result, state, request=context, traceback="")
+
+    return store_result
+
+
+WEIGH = "tests.admin.models.Box.weigh"
 SEAL = "tests.admin.models.Parcel.seal"
 
 
@@ -162,12 +181,59 @@ def rows_of_history(page: str) -> list[str]:
     return [" | ".join(line) for line in lines if line]
 
 
-def test_without_runs_the_panel_says_so(admin_client: Client) -> None:
-    assert "No runs yet." in page_of(admin_client, Parcel.objects.create())
+def test_the_last_runs_of_the_object_are_shown(clerk: Client, box: Box, store: Any) -> None:
+    store(WEIGH, f"{{'this': <warehouse.Box {box.pk}>}}")
+    store(WEIGH, f"{{'this': <warehouse.Box {box.pk}1>}}")
+    store(WEIGH, "{}", args=f"(<warehouse.Box {box.pk}>, 'dhl')")
+    store(WEIGH, "{}", args=f"(<warehouse.Box {box.pk}1>, 'dhl')")
+    store(WEIGH, "{'this': <warehouse.Box 3 rows>}")
+    store("tests.admin.models.Box.burn", f"{{'this': <warehouse.Box {box.pk}>}}")
+    plain = f"{{'this': {{'cereal_methods.reference': ['warehouse.Box', {box.pk}, 'default']}}}}"
+    store(WEIGH, plain, ValueError("too <heavy>"), FAILURE)
+    store(WEIGH, plain, Retry("later", ValueError("not yet")), RETRY)
+
+    shown = rows_of_history(change(clerk, box))
+
+    assert shown[0].startswith("Weigh | RETRY | ")
+    assert shown[1:] == [
+        "Weigh | FAILURE | ValueError: too &lt;heavy&gt;",
+        "Weigh | SUCCESS | ",
+        "Weigh | SUCCESS | ",
+    ]
 
 
-def test_without_durable_methods_there_is_no_list(clerk: Client, box: Box) -> None:
-    page = change(clerk, box)
+def test_a_row_among_the_arguments_of_another_is_not_a_run(
+    clerk: Client, box: Box, store: Any
+) -> None:
+    shown, other = f"<warehouse.Box {box.pk}>", f"<warehouse.Box {box.pk}1>"
+    plain = f"{{'cereal_methods.reference': ['warehouse.Box', {box.pk}, 'default']}}"
+    store(WEIGH, "{}", ValueError("a secret"), FAILURE, args=f"({other}, {shown})")
+    store(WEIGH, f"{{'this': {other}, 'beside': {shown}}}", ValueError("a secret"), FAILURE)
+    store(WEIGH, f"{{'beside': {plain}, 'this': {other}}}", ValueError("a secret"), FAILURE)
+    store(WEIGH, f"{{'this': {other}, 'note': \"'this': {shown}\"}}", args=f"('see {shown}',)")
+
+    assert rows_of_history(change(clerk, box)) == []
+
+
+def test_without_runs_the_panel_says_so(clerk: Client, box: Box) -> None:
+    assert "No runs yet." in change(clerk, box)
+
+
+def test_a_record_that_cannot_be_read_is_left_out(clerk: Client, box: Box, store: Any) -> None:
+    from django_celery_results.models import TaskResult
+
+    store(WEIGH, f"{{'this': <warehouse.Box {box.pk}>}}")
+    TaskResult.objects.update(task_kwargs="rubbish", content_encoding="binary")
+
+    assert "No runs yet." in change(clerk, box)
+
+
+def test_without_django_celery_results_there_is_no_list(clerk: Client, box: Box) -> None:
+    from django.conf import settings
+
+    without = [name for name in settings.INSTALLED_APPS if name != "django_celery_results"]
+    with override_settings(INSTALLED_APPS=without):
+        page = change(clerk, box)
 
     assert "model-task-panel" in page
     assert "runs" not in page.partition('id="model-task-panel"')[2]
