@@ -22,14 +22,12 @@ _FOLLOWED: Final = "cereal_followed"
 logger: Final = logging.getLogger("cereal_methods")
 
 
-def is_followed(request: Any) -> bool:
-    """Whether Celery sends something when the task of a request is done."""
-    return bool(request.chain or request.callbacks or request.chord)
-
-
 def note_following(request: Any) -> bool:
-    """Return whether something follows, and note it in the request for ``on_success``."""
-    if not is_followed(request):
+    """Return whether Celery sends something when the task of a request is done.
+
+    It is noted in the request for ``on_success``.
+    """
+    if not (request.chain or request.callbacks or request.chord):
         return False
     setattr(request, _FOLLOWED, True)
     return True
