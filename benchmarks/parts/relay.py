@@ -25,6 +25,7 @@ from benchmarks.contenders import METHOD_PICKLE
 from benchmarks.marks import TIME
 from benchmarks.models import Order
 from benchmarks.parts.consume import wait_for
+from benchmarks.parts.durable import LOOP, OUTBOX, loop
 from benchmarks.parts.publish import delete_queue, purge
 from benchmarks.samples import Measure, interleaved
 from benchmarks.workers import Worker, children, cpu_seconds, workers
@@ -33,9 +34,7 @@ if TYPE_CHECKING:
     from benchmarks.lab import Lab
 
 RELAY: Final = "relay"
-OUTBOX: Final = "django-celery-outbox"
 OUTBOX_LARGE: Final = "django-celery-outbox, batches of 1,000"
-LOOP: Final = "loop over delay"
 BATCH: Final = "producer.batch() of ready messages"
 
 PLAIN: Final = "a method in a transaction"
@@ -66,7 +65,7 @@ def measure(lab: Lab) -> Iterator[Measure]:
 def _sending(lab: Lab, runner: Any, outbox: Any) -> Measure:
     number, few = lab.scaled(20_000, 4_000), lab.scaled(3_000, 500)
     ways = {
-        LOOP: partial(runner.ask, loop, number=few),
+        LOOP: partial(runner.ask, loop, rows=few),
         BATCH: partial(runner.ask, batch, number=number),
         RELAY: partial(runner.ask, relay, number=number),
         f"{RELAY}, again": partial(runner.ask, relay, number=number),
@@ -159,17 +158,6 @@ def finish() -> None:
     """Drop the tables and the queue."""
     database.drop_record_tables()
     delete_queue()
-
-
-def loop(number: int) -> float:
-    """Return the messages per second of a loop over a plain method's ``delay``."""
-    order = Order.objects.order_by("pk")[0]
-    started = time.perf_counter()
-    for _ in range(number):
-        order.charge_plainly.delay(5)
-    taken = time.perf_counter() - started
-    purge()
-    return number / taken
 
 
 def batch(number: int) -> float:
